@@ -73,9 +73,6 @@ pub enum ControlError {
         "no database {0:?}, so no remotes are configured; add one with: control remote add NAME --ssh HOST (or --pve, --pbs)"
     )]
     NoRemotesYet(PathBuf),
-    /// No live or ended task has this reference.
-    #[error("there is no task {0}")]
-    NoSuchTask(TaskRef),
     /// No live task has this name.
     #[error("no task named {0:?} is reserved or running")]
     NoSuchName(String),
@@ -185,8 +182,7 @@ impl ControlError {
             | ControlError::Token(_)
             | ControlError::NoSource => ErrorKind::Usage,
             ControlError::NoRemotesYet(_) => ErrorKind::NoDatabase,
-            ControlError::NoSuchTask(_)
-            | ControlError::NoSuchName(_)
+            ControlError::NoSuchName(_)
             | ControlError::NoRuns(_)
             | ControlError::NoSuchRemote(_)
             | ControlError::NoRemotes => ErrorKind::NotFound,
@@ -297,13 +293,12 @@ impl Desk<'_, '_> {
                 *code = exit_code::FAILED;
                 Ok(())
             }
-            Ok(KillReport { id, name, how }) => {
-                let text = match self.json {
-                    true => json!({ "taskid": id, "name": name, "result": how.to_string() }).to_string(),
-                    false => format!("task {id} ({}): {}", show::clean(&name), show::clean(&how.to_string())),
-                };
+            Ok(report) if self.json => {
+                let KillReport { id, name, how } = report;
+                let text = json!({ "taskid": id, "name": name, "result": how.to_string() });
                 writeln!(self.out.data, "{text}")
             }
+            Ok(report) => writeln!(self.out.data, "{report}"),
         }
     }
 
@@ -454,7 +449,7 @@ impl Desk<'_, '_> {
                     let place = TaskLogRef::from(&*row).path(&self.db);
                     break log::Subject { id: row.taskid, log: place, live: None };
                 }
-                None => return Err(ControlError::NoSuchTask(wanted.task.clone())),
+                None => return Err(ServiceError::NoSuchTask(wanted.task.clone()).into()),
             }
         };
         let how = log::Wanted {

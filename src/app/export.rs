@@ -4,14 +4,13 @@ use super::{
     control::{ControlError, Desk, Done, progress_of},
     control_args as args,
     db::DbError,
-    reconcile, show,
+    reconcile,
+    service::history,
+    show,
 };
 use crate::{
     io::{store::StoreError, sys},
-    model::{
-        export::{ExportLine, VERSION},
-        task::HistoryRow,
-    },
+    model::export::{ExportLine, VERSION},
 };
 
 impl Desk<'_, '_> {
@@ -38,8 +37,7 @@ impl Desk<'_, '_> {
             counted[0] += 1;
         }
         // Ends that could not be moved to the history. They are printed again once they were moved.
-        let unsettled = survey.ended.iter().filter(|_| !survey.settled).map(|(task, end)| HistoryRow::of(task, end));
-        for row in unsettled.chain(export.rows) {
+        for row in history::unsettled_of(&survey).into_rows().into_iter().chain(export.rows) {
             self.line(&ExportLine::Ended { task: show::ended_json(&row) })?;
             counted[1] += 1;
         }

@@ -74,7 +74,7 @@ pub fn survey(store: &mut Store) -> Result<Survey, StoreError> {
         true => sys::at_once(|| Locks::seen(&path), || store.tasks()),
         false => (SeenLocks::default(), store.tasks()),
     };
-    let mut found = look(&path, tasks?, seen, sys::now().wall)?;
+    let mut found = look(&path, tasks?, seen, sys::now().wall);
     if found.live.iter().all(|live| live.status != Status::Orphaned) && found.ended.is_empty() {
         return Ok(found);
     }
@@ -117,8 +117,8 @@ pub fn survey(store: &mut Store) -> Result<Survey, StoreError> {
 
 /// Whether the task of a row has ended. Judges like [`survey`]; a task that cannot be judged counts as alive.
 fn is_dead(db: &Path, task: &Task) -> bool {
-    look(db, vec![Arc::new(task.clone())], SeenLocks::default(), sys::now().wall)
-        .is_ok_and(|found| !found.ended.is_empty())
+    let found = look(db, vec![Arc::new(task.clone())], SeenLocks::default(), sys::now().wall);
+    !found.ended.is_empty()
 }
 
 /// Whether pids of this task mean the same processes in this process: false if the task runs in another pid namespace.
@@ -144,9 +144,9 @@ enum Judged {
     Ended(Box<End>),
 }
 
-fn look(db: &Path, tasks: Vec<Arc<Task>>, seen: SeenLocks, now: Timestamp) -> Result<Survey, StoreError> {
+fn look(db: &Path, tasks: Vec<Arc<Task>>, seen: SeenLocks, now: Timestamp) -> Survey {
     if tasks.is_empty() {
-        return Ok(Survey::default());
+        return Survey::default();
     }
     let here = viewpoint();
     let locks = Locks::of(db, seen);
@@ -175,7 +175,7 @@ fn look(db: &Path, tasks: Vec<Arc<Task>>, seen: SeenLocks, now: Timestamp) -> Re
             Judged::Ended(end) => found.ended.push((task, *end)),
         }
     }
-    Ok(found)
+    found
 }
 
 /// Judges a task by its facts. `stopped_here` is the viewpoint from which a stopped launcher is looked for; `None` where

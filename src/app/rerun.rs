@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::{
     control::{ControlError, Desk, Done},
-    control_args as args, reconcile,
-    service::{Found, find},
+    control_args as args,
+    service::{Found, Tasks},
 };
 use crate::{io::child, model::task::argv_of_json};
 
@@ -23,21 +23,19 @@ struct Again {
 impl Desk<'_, '_> {
     /// Executes `launch` in this process. Returns only if that fails.
     pub(super) fn run_again(&mut self, wanted: &args::RunAgain) -> Done {
-        let mut store = self.open()?;
-        let survey = reconcile::survey(&mut store)?;
-        let (id, argv, options, cwd, name, info, upid) = match find(&store, &survey, &wanted.task)? {
-            Some(Found::Live(live)) => {
+        let mut tasks = Tasks::open(&self.db, self.out.patience)?;
+        let (id, argv, options, cwd, name, info, upid) = match tasks.get(&wanted.task)? {
+            Found::Live(live) => {
                 let task = Arc::unwrap_or_clone(live.task);
                 let parse = |text: Option<String>| text.and_then(|text| serde_json::from_str::<Value>(&text).ok());
                 (task.id, parse(task.argv), parse(task.options), task.cwd, Some(task.name), task.info, task.upid)
             }
-            Some(Found::Ended(row)) => {
+            Found::Ended(row) => {
                 (row.taskid, row.argv, row.options, row.cwd, row.taskname, [row.info1, row.info2, row.info3], row.upid)
             }
-            None => return Err(ControlError::NoSuchTask(wanted.task.clone())),
         };
-        let exact = upid.map(|upid| store.folder_of(&upid)).transpose()?.flatten();
-        drop(store);
+        let exact = upid.map(|upid| tasks.store().folder_of(&upid)).transpose()?.flatten();
+        drop(tasks);
         let cannot = |why: String| ControlError::NotAgain(id, why);
         let argv = argv.as_ref().and_then(argv_of_json).filter(|argv| !argv.is_empty());
         let Some(argv) = argv else {

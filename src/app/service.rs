@@ -1,7 +1,7 @@
 //! What can be done with the tasks of a database, as values and typed errors.
 //!
-//! The command line, the page, the socket and remote verbs are faces of this service: a face turns what was asked for into
-//! a call, and the values and errors that come back into text, HTML or JSON. No face reads the text of another.
+//! The command line, the pages and the socket are faces of this service: a face turns what was asked for into a call, and
+//! the values and errors that come back into text, HTML or JSON.
 
 mod feedback;
 pub(super) mod history;
@@ -9,12 +9,6 @@ mod kill;
 mod list;
 mod reserve;
 mod wait;
-
-pub use history::HistoryPage;
-pub use kill::{EndError, KillError, KillOptions, KillReport, Killed, Reports};
-pub use list::{Recent, TaskFilter, TaskList};
-pub use reserve::{Reservation, Reserved};
-pub use wait::{WaitEnd, WaitOptions, Waited};
 
 use std::{
     io,
@@ -36,6 +30,12 @@ use crate::{
         task::{HistoryRow, Task, TaskRef},
     },
 };
+
+pub use self::history::HistoryPage;
+pub use self::kill::{EndError, KillError, KillOptions, KillReport, Killed, Reports};
+pub use self::list::{Recent, TaskFilter, TaskList};
+pub use self::reserve::{Reservation, Reserved};
+pub use self::wait::{WaitEnd, WaitOptions, Waited};
 
 /// The tasks of one database.
 #[derive(Debug)]
@@ -105,17 +105,17 @@ impl Tasks {
         Ok(Tasks { db: db.to_owned(), store: db::open(db, patience)? })
     }
 
-    /// Returns the store, for what is not a call of the service yet: tasks of other hosts, and logs.
-    pub(super) fn store(&mut self) -> &mut Store {
-        &mut self.store
-    }
-
     /// Opens the tasks of a database, which is created if it does not exist.
     ///
     /// # Errors
     /// When the database cannot be opened or created.
     pub fn open_or_create(db: &Path, patience: LockTimeout) -> Result<Tasks, ServiceError> {
         Ok(Tasks { db: db.to_owned(), store: db::open_or_create(db, patience)? })
+    }
+
+    /// Returns the store, for what is not a call of the service yet: tasks of other hosts, and logs.
+    pub(super) fn store(&mut self) -> &mut Store {
+        &mut self.store
     }
 }
 

@@ -224,9 +224,8 @@ impl Spool {
         let mut list = BufReader::new(list);
         let mut line = String::new();
         while list.read_line(&mut line).is_ok_and(|len| len > 0) {
-            match held_slot(&line, &file).and_then(|(slot, held)| Some((usize::try_from(slot).ok()?, held))) {
-                Some((slot, held)) if slot < slots => seen.insert(slot, held),
-                Some(_) | None => {}
+            if let Some((slot, held)) = held_slot(&line, &file).filter(|(slot, _)| *slot < slots) {
+                seen.insert(slot, held);
             }
             line.clear();
         }
@@ -409,7 +408,7 @@ fn lock_type(kind: i32) -> i16 {
 
 /// Returns the slot of this file that a line of `/proc/locks` shows as held: `7: OFDLCK ADVISORY
 /// WRITE -1 fe:00:4711 4096 4096`.
-fn held_slot(line: &str, file: &str) -> Option<(i64, Held)> {
+fn held_slot(line: &str, file: &str) -> Option<(usize, Held)> {
     let mut fields = line.split_ascii_whitespace().skip(1);
     let (kind, mode) = (fields.next()?, fields.nth(1)?);
     if kind != "OFDLCK" || mode != "WRITE" {
@@ -419,7 +418,7 @@ fn held_slot(line: &str, file: &str) -> Option<(i64, Held)> {
     if at != file {
         return None;
     }
-    let slot = i64::try_from(start.parse::<u64>().ok()? / SLOT).ok()?;
+    let slot = usize::try_from(start.parse::<u64>().ok()? / SLOT).ok()?;
     Some((slot, Held { has_report: start != end }))
 }
 

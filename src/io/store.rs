@@ -60,7 +60,7 @@ use std::{
 };
 
 use nix::{libc, unistd::geteuid};
-use rusqlite::{Connection, OptionalExtension, ToSql, Transaction, TransactionBehavior, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, Row, ToSql, Transaction, TransactionBehavior, params, params_from_iter};
 use serde::{Deserialize, Serialize};
 
 pub use self::{
@@ -505,11 +505,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`]
     pub fn tasks(&self) -> Result<Vec<Arc<Task>>> {
-        let work = || {
-            let mut statement = self.db.prepare(&format!("{SELECT_TASKS} ORDER BY id"))?;
-            statement.query_map([], |row| task_row(row).map(Arc::new))?.collect::<rusqlite::Result<Vec<_>>>()
-        };
-        work().map_err(self.failed("read"))
+        self.read_rows(&format!("{SELECT_TASKS} ORDER BY id"), &[], |row| task_row(row).map(Arc::new))
     }
 
     /// Returns the numbers of all tasks that have not ended.
@@ -517,11 +513,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`]
     pub fn task_numbers(&self) -> Result<HashSet<i64>> {
-        let work = || {
-            let mut statement = self.db.prepare("SELECT id FROM tasks")?;
-            statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<HashSet<_>>>()
-        };
-        work().map_err(self.failed("read"))
+        self.read_rows("SELECT id FROM tasks", &[], |row| row.get(0))
     }
 
     /// Whether more than `count` tasks have not ended.
@@ -549,10 +541,16 @@ impl Store {
     }
 
     fn select_tasks(&self, which: &str, values: &[&dyn ToSql]) -> Result<Vec<Task>> {
-        let work = || {
-            let mut statement = self.db.prepare(&format!("{SELECT_TASKS} {which}"))?;
-            statement.query_map(values, task_row)?.collect::<rusqlite::Result<Vec<_>>>()
-        };
+        self.read_rows(&format!("{SELECT_TASKS} {which}"), values, task_row)
+    }
+
+    fn read_rows<T, C: FromIterator<T>>(
+        &self,
+        sql: &str,
+        values: &[&dyn ToSql],
+        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<C> {
+        let work = || self.db.prepare(sql)?.query_map(values, read)?.collect::<rusqlite::Result<C>>();
         work().map_err(self.failed("read"))
     }
 

@@ -27,6 +27,11 @@ impl Unsettled {
         Unsettled { rows }
     }
 
+    /// Returns the rows.
+    pub fn into_rows(self) -> Vec<HistoryRow> {
+        self.rows
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()

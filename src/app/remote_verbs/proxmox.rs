@@ -14,6 +14,7 @@ use crate::{
             api::{ApiError, Host, TaskAt},
             failed,
         },
+        service::ServiceError,
         show,
     },
     io::{
@@ -84,7 +85,7 @@ impl ProxmoxTasks {
 
 /// Returns the full UPID of a named task of a Proxmox remote, without the remote.
 fn whole(store: &Store, remote: &Remote, task: &TaskRef) -> Result<Upid, ControlError> {
-    let unknown = || ControlError::NoSuchTask(task.clone());
+    let unknown = || ControlError::Service(ServiceError::NoSuchTask(task.clone()));
     let own = |text: &str| text.parse::<Upid>().ok();
     match task {
         TaskRef::Upid(upid) => own(upid.own()).ok_or_else(unknown),

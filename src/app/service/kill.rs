@@ -85,6 +85,12 @@ pub struct KillReport {
     pub how: Killed,
 }
 
+impl fmt::Display for KillReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "task {} ({}): {}", self.id, clean(&self.name), clean(&self.how.to_string()))
+    }
+}
+
 /// Why a task was not ended.
 #[derive(Debug, thiserror::Error)]
 pub enum KillError {

@@ -378,10 +378,7 @@ impl DataContext {
         };
         let (mut feedback, mut mark) = match self.read.remove(&task.id) {
             Some(read) => read,
-            None => {
-                let state = self.with(|store| Ok(store.feedback_state(task.id)?))?.flatten();
-                state.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
-            }
+            None => self.with(|store| Ok(reconcile::stored_feedback(store, task.id)?))?.unwrap_or_default(),
         };
         if let Ok(file) = FeedFile::open(path) {
             // If the file cannot be read, the previous values are used.
@@ -445,22 +442,19 @@ impl DataContext {
     /// Requests the end of a task, like `control kill`. Returns the message for the page.
     pub(super) fn kill(&mut self, task: i64) -> Message {
         let how = KillOptions { no_wait: true, ..KillOptions::default() };
-        let mut message = Message { text: String::new(), failed: false };
-        let mut killed = |tasks: &mut Tasks| {
-            tasks.kill(&[TaskRef::Id(TaskId(task))], &how, &mut |done| {
-                message = match done {
-                    Ok(done) => Message {
-                        text: format!("task {} ({}): {}", done.id, show::clean(&done.name), done.how),
-                        failed: false,
-                    },
-                    Err(error) => Message { text: error.to_string(), failed: true },
-                };
+        let mut killed = None;
+        let done = Tasks::open(&self.db, PATIENCE).and_then(|mut tasks| {
+            tasks.kill(&[TaskRef::Id(TaskId(task))], &how, &mut |report| {
+                killed = Some(report);
                 Ok(())
             })
+        });
+        let (text, failed) = match (done, killed) {
+            (Err(error), _) => (error.to_string(), true),
+            (Ok(()), Some(Err(error))) => (error.to_string(), true),
+            (Ok(()), Some(Ok(report))) => (report.to_string(), false),
+            (Ok(()), None) => (String::new(), false),
         };
-        match Tasks::open(&self.db, PATIENCE).and_then(|mut tasks| killed(&mut tasks)) {
-            Ok(()) => message,
-            Err(error) => Message { text: error.to_string(), failed: true },
-        }
+        Message { text, failed }
     }
 }

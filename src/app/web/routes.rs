@@ -59,6 +59,11 @@ const HOURS_MOST: i64 = 24 * 366;
 
 type Reply = Answer<Body>;
 
+/// Returns a status by its number.
+fn status_of(number: u16) -> StatusCode {
+    StatusCode::from_u16(number).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
 /// Why a request failed.
 pub(super) struct PageError {
     status: StatusCode,
@@ -71,7 +76,7 @@ pub(super) struct PageError {
 
 impl PageError {
     fn new(kind: ErrorKind, what: impl Into<String>) -> PageError {
-        let status = StatusCode::from_u16(kind.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let status = status_of(kind.http_status());
         PageError { status, code: kind.wire_code(), allow: None, what: what.into() }
     }
 
@@ -97,7 +102,7 @@ impl From<DataError> for PageError {
 
 impl From<&Response> for PageError {
     fn from(response: &Response) -> PageError {
-        let status = StatusCode::from_u16(response.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let status = status_of(response.status);
         let (code, what) = match &response.error {
             None => (Code::Failed, String::new()),
             Some(WireError { code, message, name: None, .. }) => (*code, message.clone()),
@@ -475,7 +480,7 @@ fn fixed(text: &'static str) -> Body {
 }
 
 fn wire(response: &Response) -> Reply {
-    let status = StatusCode::from_u16(response.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let status = status_of(response.status);
     of_json(status, &response.to_line())
 }
 
