@@ -58,7 +58,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("ring", &["io/https.rs", "io/secret.rs"]),
     ("percent_encoding", &["app/remote/api.rs", "model/http.rs", "model/web/"]),
     ("indicatif", &["io/progress.rs"]),
-    ("base64", &["io/connect.rs", "model/shim.rs", "model/http.rs", "model/task.rs", "model/wire/stream.rs"]),
+    ("base64", &["io/connect.rs", "model/shim.rs", "model/http.rs", "model/task/row.rs", "model/wire/stream.rs"]),
     ("memchr", &["model/feedback.rs", "io/proglog.rs", "io/feedfile.rs", "io/logread.rs", "io/tasklog.rs"]),
     ("serde", &["model/", "io/", "app/shim.rs", "app/reexec.rs", "app/output.rs", "app/show.rs", "app/show/"]),
     ("serde_json", &["model/", "io/", "app/"]),
