@@ -1,4 +1,4 @@
-//! Measures all figures of the README about speed and memory in one run, beside other programs that
+//! Measures all figures of `docs/benchmarks.md` about speed and memory in one run, beside other programs that
 //! do the same work.
 //!
 //! ```text
@@ -72,7 +72,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use workshop::Workshop;
 
-/// Measures the figures of the README.
+/// Measures the figures of `docs/benchmarks.md`.
 #[derive(Parser)]
 struct Options {
     /// Measure only these figures

@@ -1,17 +1,54 @@
-//! The documents match the programs: manual pages and completions are up to date, the README names every option and
-//! verb, its queries run, and it begins with two commands that work.
+//! The documents match the programs: manual pages and completions are up to date, the reference names every option and
+//! verb, its queries run, every link leads somewhere, every page is in the table of contents, and the README is short and
+//! begins with two commands that work.
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails the test, as the test itself does")]
 
 #[path = "../examples/manpages/pages.rs"]
 mod pages;
 
-use std::{fs, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Component, Path, PathBuf},
+};
 
 use clap::Command;
 use taskwatcher::app::control_args::Program;
 
+/// Documents by their path in the repository.
+type Documents = BTreeMap<String, String>;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
 fn file(name: &str) -> String {
-    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
+    fs::read_to_string(root().join(name)).unwrap()
+}
+
+/// Returns all pages of the book.
+fn pages_of_the_book() -> Documents {
+    let mut found = Documents::new();
+    let mut folders = vec![PathBuf::from("docs")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(root().join(&folder)).unwrap().map(Result::unwrap) {
+            let path = folder.join(entry.file_name());
+            if entry.file_type().unwrap().is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "md") {
+                let name = path.to_str().unwrap().to_owned();
+                found.insert(name.clone(), file(&name));
+            }
+        }
+    }
+    found
+}
+
+/// Returns all documents: the pages of the book and the files beside it.
+fn documents() -> Documents {
+    let mut found = pages_of_the_book();
+    found.extend(["README.md", "CONTRIBUTING.md", "CHANGELOG.md"].map(|name| (name.to_owned(), file(name))));
+    found
 }
 
 /// Returns the text below a heading, up to the next heading of the same or a higher rank.
@@ -47,31 +84,100 @@ fn unnamed(command: &Command, text: &str) -> Vec<String> {
     options.filter(|option| !names(text, option)).collect()
 }
 
-/// Returns everything in the command lines that is missing in its section of the README.
-fn missing(readme: &str) -> Vec<String> {
+/// Returns the pages of the reference about a program, as one text.
+fn reference(book: &Documents, program: Program) -> String {
+    let pages: &[&str] = match program {
+        Program::Launch => &["launch"],
+        Program::Control => &["control", "remotes"],
+        Program::Parse => &["parse"],
+        Program::Supervise => &["supervise", "shell"],
+    };
+    pages.iter().map(|page| format!("\n{}", book[&format!("docs/reference/{page}.md")])).collect()
+}
+
+/// Returns everything in the command lines that is missing in the reference.
+fn missing(book: &Documents) -> Vec<String> {
     let mut found = Vec::new();
     for program in [Program::Launch, Program::Control, Program::Parse, Program::Supervise] {
         let mut command = program.command();
         command.build();
         let name = command.get_name().to_owned();
-        let Some(text) = section(readme, &format!("## `{name}`")) else {
-            found.push(format!("a section of {name}"));
-            continue;
-        };
+        let text = &reference(book, program);
         found.extend(unnamed(&command, text).iter().map(|option| format!("{name} {option}")));
         let globals = command.get_arguments().filter(|arg| arg.is_global_set()).filter_map(|arg| arg.get_long());
         found.extend(globals.map(|long| format!("--{long}")).filter(|option| !names(text, option)));
         for verb in command.get_subcommands().filter(|verb| verb.get_name() != "help") {
             let verb_name = format!("{name} {}", verb.get_name());
-            // The actions of `supervise` are in one table.
+            // Most actions of `supervise` are in one table.
             let own = if program == Program::Supervise {
-                names(text, verb.get_name()).then_some(text)
+                names(text, verb.get_name()).then_some(text.as_str())
             } else {
-                section(readme, &format!("### `{verb_name}`"))
+                section(text, &format!("## `{verb_name}`")).or_else(|| section(text, &format!("# `{verb_name}`")))
             };
             match own {
                 Some(text) => found.extend(unnamed(verb, text).iter().map(|option| format!("{verb_name} {option}"))),
                 None => found.push(format!("a section of {verb_name}")),
+            }
+        }
+    }
+    found
+}
+
+/// Returns the anchors of a page: the ids that its headings get.
+fn anchors(page: &str) -> Vec<String> {
+    let mut fenced = false;
+    let headings = page.lines().filter(|line| {
+        fenced ^= line.starts_with("```");
+        !fenced && line.starts_with('#')
+    });
+    let slug = |heading: &str| {
+        let kept = heading.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");
+        kept.chars().filter(|c| c.is_alphanumeric() || ['-', '_'].contains(c)).collect()
+    };
+    headings.map(slug).collect()
+}
+
+/// Returns the targets of the links in a page, without those in code.
+fn links(page: &str) -> Vec<String> {
+    let mut fenced = false;
+    let text = page.lines().filter(|line| {
+        fenced ^= line.starts_with("```");
+        !fenced
+    });
+    let targets = text.flat_map(|line| line.split("](").skip(1)).filter_map(|rest| rest.split(')').next());
+    targets.map(str::to_owned).collect()
+}
+
+/// Returns a path without `.` and `..`.
+fn plain(path: &Path) -> String {
+    let mut parts = Vec::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => drop(parts.pop()),
+            Component::Normal(name) => parts.push(name.to_str().unwrap()),
+            other => panic!("{other:?} in {}", path.display()),
+        }
+    }
+    parts.join("/")
+}
+
+/// Returns a line for each link that leads nowhere, or out of the book.
+fn broken_links(documents: &Documents) -> Vec<String> {
+    let mut found = Vec::new();
+    for (name, page) in documents {
+        for target in links(page).iter().filter(|target| !target.contains("://")) {
+            let (path, anchor) = target.split_once('#').unwrap_or((target, ""));
+            let to = match path {
+                "" => name.clone(),
+                path => plain(&Path::new(name).parent().unwrap().join(path)),
+            };
+            let is_anchor_there = || documents.get(&to).is_some_and(|page| anchors(page).iter().any(|a| a == anchor));
+            if !root().join(&to).exists() && !documents.contains_key(&to) {
+                found.push(format!("{name}: {target} does not exist"));
+            } else if !anchor.is_empty() && !is_anchor_there() {
+                found.push(format!("{name}: no heading for {target}"));
+            } else if name.starts_with("docs/") && !to.starts_with("docs/") {
+                found.push(format!("{name}: {target} is not in the book"));
             }
         }
     }
@@ -103,24 +209,25 @@ fn drift_is_found() {
 }
 
 #[test]
-fn the_readme_names_every_option_and_verb() {
-    assert_eq!(missing(&file("README.md")), [""; 0]);
+fn the_reference_names_every_option_and_verb() {
+    assert_eq!(missing(&pages_of_the_book()), [""; 0]);
 }
 
 #[test]
 fn an_option_that_is_not_named_is_found() {
-    let readme = file("README.md");
+    let book = pages_of_the_book();
     for (gone, expected) in [
         ("--detach", "launch --detach"),
         ("--no-wait", "control kill --no-wait"),
-        ("### `control wait`\n", "a section of control wait"),
+        ("## `control wait`\n", "a section of control wait"),
         ("--strict", "parse --strict"),
         ("`avail`", "a section of supervise avail"),
         ("--until-settled", "supervise start --until-settled"),
         ("--json", "--json"),
     ] {
-        let without = missing(&readme.replace(gone, "\n"));
-        assert!(without.iter().any(|line| line == expected), "{gone}: {without:?}");
+        let without = book.iter().map(|(name, text)| (name.clone(), text.replace(gone, "\n"))).collect();
+        let found = missing(&without);
+        assert!(found.iter().any(|line| line == expected), "{gone}: {found:?}");
     }
 }
 
@@ -136,11 +243,18 @@ fn the_readme_begins_with_two_commands_that_ci_runs() {
 }
 
 #[test]
-fn the_queries_of_the_readme_run() {
+fn the_readme_is_short() {
+    let readme = file("README.md");
+    assert!(readme.lines().count() <= 250, "{} lines", readme.lines().count());
+    assert!(readme.len() <= 25_000, "{} bytes", readme.len());
+}
+
+#[test]
+fn the_queries_of_the_reference_run() {
     let db = rusqlite::Connection::open_in_memory().unwrap();
     db.execute_batch(&file("schema.sql")).unwrap();
-    let readme = file("README.md");
-    let queries: Vec<&str> = readme.lines().filter_map(|line| line.strip_prefix("sqlite3 \"$db\" \"")).collect();
+    let page = file("docs/reference/database.md");
+    let queries: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix("sqlite3 \"$db\" \"")).collect();
     assert!(queries.len() >= 3);
     for query in queries {
         let query = query.strip_suffix('"').unwrap().replace("\\$", "$");
@@ -150,16 +264,27 @@ fn the_queries_of_the_readme_run() {
 
 #[test]
 fn links_of_the_documents_lead_somewhere() {
-    for name in ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"] {
-        let text = file(name);
-        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
-            if let Some(anchor) = target.strip_prefix('#') {
-                let slug = |heading: &str| heading.to_lowercase().replace(' ', "-").replace('`', "");
-                let found = text.lines().any(|line| slug(line.trim_start_matches('#').trim_start()) == anchor);
-                assert!(found, "{name}: no heading for #{anchor}");
-            } else if !target.contains("://") {
-                assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join(target).exists(), "{name}: {target} does not exist");
-            }
-        }
-    }
+    assert_eq!(broken_links(&documents()), [""; 0]);
+}
+
+#[test]
+fn a_link_that_leads_nowhere_is_found() {
+    let page = "# One\n[a](two.md#right) [b](two.md#wrong) [c](gone.md) [d](../README.md) [e](#one) [f](#no)\n```\n](no)\n```\n";
+    let book = [("docs/one.md", page), ("docs/two.md", "# Two\n## `Right`\n```\n# wrong\n```\n")];
+    let documents = book.map(|(name, page)| (name.to_owned(), page.to_owned())).into();
+    let expected = [
+        "docs/one.md: no heading for two.md#wrong",
+        "docs/one.md: gone.md does not exist",
+        "docs/one.md: ../README.md is not in the book",
+        "docs/one.md: no heading for #no",
+    ];
+    assert_eq!(broken_links(&documents), expected);
+}
+
+#[test]
+fn every_page_is_in_the_table_of_contents_once() {
+    let mut listed: Vec<String> = links(&file("docs/SUMMARY.md")).iter().map(|page| format!("docs/{page}")).collect();
+    listed.push("docs/SUMMARY.md".to_owned());
+    listed.sort();
+    assert_eq!(listed, pages_of_the_book().into_keys().collect::<Vec<_>>());
 }

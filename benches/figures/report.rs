@@ -9,7 +9,7 @@ pub type Result<T> = std::result::Result<T, Failure>;
 
 /// One line of the table.
 pub struct Row {
-    /// The work, in the words of the README.
+    /// The work, in the words of `docs/benchmarks.md`.
     pub work: &'static str,
     /// The result.
     pub measured: String,
@@ -23,7 +23,7 @@ pub struct Row {
     pub details: Vec<String>,
 }
 
-/// Formats the rows as a Markdown table for the README, with details and a summary below.
+/// Formats the rows as a Markdown table for `docs/benchmarks.md`, with details and a summary below.
 pub fn table(outcomes: &[(&'static str, Result<Row>)]) -> String {
     let mut cells = vec![["work", "measured", "peers in the same run", "target", "holds"].map(str::to_owned)];
     let mut details = Vec::new();

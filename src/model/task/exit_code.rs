@@ -1,4 +1,4 @@
-//! The exit codes of the programs, as listed in the README.
+//! The exit codes of the programs, as listed in `docs/reference/exit-codes.md`.
 
 /// `control`, `parse`: failed; `launch`: the command's output was lost, or the id of a detached
 /// task, or there were warnings and `--fail-on-warnings`.
