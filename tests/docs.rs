@@ -1,15 +1,17 @@
-//! The documents match the programs: manual pages and completions are up to date, the reference names every option and
-//! verb, its queries run, every link leads somewhere, every page is in the table of contents, and the README is short and
-//! begins with two commands that work.
+//! The documents match the programs: the reference describes every option of every verb, its queries run, every link
+//! leads somewhere, every page is in the table of contents, the README is short and begins with two commands that work,
+//! and manual pages and completions can be made.
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails the test, as the test itself does")]
 
 #[path = "../examples/manpages/pages.rs"]
 mod pages;
+#[path = "../examples/manpages/reference.rs"]
+mod reference;
 
 use std::{
     collections::BTreeMap,
     fs,
-    path::{Component, Path, PathBuf},
+    path::{Path, PathBuf},
 };
 
 use clap::Command;
@@ -51,76 +53,14 @@ fn documents() -> Documents {
     found
 }
 
-/// Returns the text below a heading, up to the next heading of the same or a higher rank.
-fn section<'a>(text: &'a str, heading: &str) -> Option<&'a str> {
-    let rank = heading.bytes().take_while(|&b| b == b'#').count();
-    let (_, below) = text.split_once(&format!("\n{heading}\n"))?;
-    let is_end = |line: &str| {
-        let marks = line.bytes().take_while(|&b| b == b'#').count();
-        (1..=rank).contains(&marks) && line.as_bytes().get(marks) == Some(&b' ')
-    };
-    let mut fenced = false;
-    let mut end = 0;
-    for line in below.split_inclusive('\n') {
-        fenced ^= line.starts_with("```");
-        if !fenced && is_end(line) {
-            break;
-        }
-        end += line.len();
-    }
-    Some(&below[..end])
-}
-
-/// Whether a text contains this option in code: `--db PATH` or `--db`, but not `--dbx`.
-fn names(text: &str, option: &str) -> bool {
-    text.split('`').skip(1).step_by(2).any(|code| code.split([' ', ',', '=']).any(|word| word == option))
-}
-
-/// Returns the options of a command that a text does not name, without global ones.
-fn unnamed(command: &Command, text: &str) -> Vec<String> {
-    let shown = command.get_arguments().filter(|arg| !arg.is_hide_set() && !arg.is_global_set());
-    let long = shown.flat_map(|arg| arg.get_long_and_visible_aliases().unwrap_or_default());
-    let options = long.filter(|name| *name != "help" && *name != "version").map(|name| format!("--{name}"));
-    options.filter(|option| !names(text, option)).collect()
-}
-
-/// Returns the pages of the reference about a program, as one text.
-fn reference(book: &Documents, program: Program) -> String {
-    let pages: &[&str] = match program {
-        Program::Launch => &["launch"],
-        Program::Control => &["control", "remotes"],
-        Program::Parse => &["parse"],
-        Program::Supervise => &["supervise", "shell"],
-    };
-    pages.iter().map(|page| format!("\n{}", book[&format!("docs/reference/{page}.md")])).collect()
-}
-
-/// Returns everything in the command lines that is missing in the reference.
-fn missing(book: &Documents) -> Vec<String> {
-    let mut found = Vec::new();
-    for program in [Program::Launch, Program::Control, Program::Parse, Program::Supervise] {
-        let mut command = program.command();
-        command.build();
-        let name = command.get_name().to_owned();
-        let text = &reference(book, program);
-        found.extend(unnamed(&command, text).iter().map(|option| format!("{name} {option}")));
-        let globals = command.get_arguments().filter(|arg| arg.is_global_set()).filter_map(|arg| arg.get_long());
-        found.extend(globals.map(|long| format!("--{long}")).filter(|option| !names(text, option)));
-        for verb in command.get_subcommands().filter(|verb| verb.get_name() != "help") {
-            let verb_name = format!("{name} {}", verb.get_name());
-            // Most actions of `supervise` are in one table.
-            let own = if program == Program::Supervise {
-                names(text, verb.get_name()).then_some(text.as_str())
-            } else {
-                section(text, &format!("## `{verb_name}`")).or_else(|| section(text, &format!("# `{verb_name}`")))
-            };
-            match own {
-                Some(text) => found.extend(unnamed(verb, text).iter().map(|option| format!("{verb_name} {option}"))),
-                None => found.push(format!("a section of {verb_name}")),
-            }
-        }
-    }
-    found
+/// Returns the words of a command line and of all its verbs, such as `control remote add`.
+fn command_lines(command: &Command, before: &str) -> Vec<String> {
+    let words = format!("{before}{}", command.get_name());
+    let verbs = command.get_subcommands().filter(|verb| verb.get_name() != "help");
+    let below = verbs.flat_map(|verb| command_lines(verb, &format!("{words} ")));
+    // A verb with verbs of its own has no options but theirs.
+    let own = (before.is_empty() || command.get_subcommands().next().is_none()).then(|| words.clone());
+    own.into_iter().chain(below).collect()
 }
 
 /// Returns the anchors of a page: the ids that its headings get.
@@ -150,12 +90,12 @@ fn links(page: &str) -> Vec<String> {
 
 /// Returns a path without `.` and `..`.
 fn plain(path: &Path) -> String {
-    let mut parts = Vec::new();
-    for part in path.components() {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.to_str().unwrap().split('/') {
         match part {
-            Component::ParentDir => drop(parts.pop()),
-            Component::Normal(name) => parts.push(name.to_str().unwrap()),
-            other => panic!("{other:?} in {}", path.display()),
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            name => parts.push(name),
         }
     }
     parts.join("/")
@@ -185,49 +125,71 @@ fn broken_links(documents: &Documents) -> Vec<String> {
 }
 
 #[test]
-fn manual_pages_and_completions_are_up_to_date() {
-    let drift = pages::drift(&Path::new(env!("CARGO_MANIFEST_DIR")).join("docs"), &pages::all().unwrap()).unwrap();
-    assert!(drift.is_empty(), "run `cargo run --example manpages`:\n{}", drift.join("\n"));
-}
-
-#[test]
-fn drift_is_found() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut files = pages::all().unwrap();
-    pages::write(dir.path(), &files).unwrap();
-    assert_eq!(pages::drift(dir.path(), &files).unwrap(), [""; 0]);
-    fs::write(dir.path().join("man/launch.1"), "old").unwrap();
-    fs::write(dir.path().join("man/gone.1"), "").unwrap();
-    fs::remove_file(dir.path().join("completions/parse.zsh")).unwrap();
-    let drift = pages::drift(dir.path(), &files).unwrap().join("\n");
-    for part in ["docs/man/launch.1 is out of date", "docs/man/gone.1 belongs to no program", "completions/parse.zsh"] {
-        assert!(drift.contains(part), "{drift}");
-    }
-    files.remove("man/parse.1");
-    pages::write(dir.path(), &files).unwrap();
-    assert!(!dir.path().join("man/parse.1").exists());
-}
-
-#[test]
-fn the_reference_names_every_option_and_verb() {
-    assert_eq!(missing(&pages_of_the_book()), [""; 0]);
-}
-
-#[test]
-fn an_option_that_is_not_named_is_found() {
+fn the_reference_describes_every_command_line_once() {
     let book = pages_of_the_book();
-    for (gone, expected) in [
-        ("--detach", "launch --detach"),
-        ("--no-wait", "control kill --no-wait"),
-        ("## `control wait`\n", "a section of control wait"),
-        ("--strict", "parse --strict"),
-        ("`avail`", "a section of supervise avail"),
-        ("--until-settled", "supervise start --until-settled"),
-        ("--json", "--json"),
-    ] {
-        let without = book.iter().map(|(name, text)| (name.clone(), text.replace(gone, "\n"))).collect();
-        let found = missing(&without);
-        assert!(found.iter().any(|line| line == expected), "{gone}: {found:?}");
+    let text: String =
+        book.iter().filter(|(name, _)| name.starts_with("docs/reference/")).map(|(_, page)| &**page).collect();
+    let programs = [Program::Launch, Program::Control, Program::Parse, Program::Supervise];
+    let all: Vec<String> = programs.iter().flat_map(|program| command_lines(&program.command(), "")).collect();
+    assert!(
+        all.iter().any(|words| words == "control remote add") && !all.iter().any(|words| words == "control remote")
+    );
+    for words in all {
+        let count = text.matches(&format!("<!-- options: {words} -->")).count();
+        assert_eq!(count, 1, "tables of the options of {words} in docs/reference/");
+    }
+}
+
+#[test]
+fn the_tables_of_options_are_up_to_date() {
+    let drift = reference::update(&root().join("docs/reference"), false).unwrap();
+    assert_eq!(drift, [""; 0], "run `cargo run --example manpages`");
+}
+
+#[test]
+fn a_table_that_is_out_of_date_is_found_and_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let page = dir.path().join("parse.md");
+    fs::write(&page, "before\n<!-- options: parse -->\nold\n<!-- end of options -->\nafter\n").unwrap();
+    assert_eq!(reference::update(dir.path(), false).unwrap().len(), 1);
+    reference::update(dir.path(), true).unwrap();
+    assert_eq!(reference::update(dir.path(), false).unwrap(), [""; 0]);
+    let text = fs::read_to_string(&page).unwrap();
+    assert!(text.starts_with("before\n") && text.ends_with("\nafter\n") && !text.contains("old"), "{text}");
+    assert!(text.contains("| `--feedback FILE` | Print the values of a feedback file"), "{text}");
+    for wrong in ["<!-- options: parse -->\n", "<!-- options: nothing -->\n<!-- end of options -->\n"] {
+        assert!(reference::filled(wrong).is_err(), "{wrong}");
+    }
+}
+
+/// Runs a command that checks a file; `true` if the command is not installed.
+fn accepts(program: &str, args: &[&str], file: &Path) -> bool {
+    match std::process::Command::new(program).args(args).arg(file).output() {
+        Ok(output) => output.status.success() && output.stderr.is_empty(),
+        Err(_) => true,
+    }
+}
+
+#[test]
+fn manual_pages_and_completions_can_be_made_and_are_well_formed() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = pages::all().unwrap();
+    pages::write(dir.path(), &files).unwrap();
+    for name in
+        ["man/launch.1", "man/control-wait.1", "man/control-remote-add.1", "man/supervise.1", "completions/parse.zsh"]
+    {
+        assert!(files.contains_key(name), "{name}");
+    }
+    for name in files.keys() {
+        let file = &dir.path().join(name);
+        let extension = Path::new(name).extension().unwrap().to_str().unwrap();
+        let (program, args): (&str, &[&str]) = match extension {
+            "bash" => ("bash", &["-n"]),
+            "zsh" => ("zsh", &["-n"]),
+            "fish" => ("fish", &["--no-execute"]),
+            _ => ("groff", &["-k", "-man", "-Tutf8", "-z", "-ww", "-Wbreak"]),
+        };
+        assert!(accepts(program, args, file), "{program} refuses {name}");
     }
 }
 

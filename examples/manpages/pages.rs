@@ -4,7 +4,7 @@
 //! Parts unknown to clap (exit codes, environment, files, examples) are defined here, per program.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     fs,
     io::{self, Write},
     path::Path,
@@ -18,7 +18,7 @@ use clap_mangen::{
 };
 use taskwatcher::app::control_args::Program;
 
-/// The files below `docs/`, by relative path.
+/// Files by the relative path that they get.
 pub type Files = BTreeMap<String, Vec<u8>>;
 
 const PROGRAMS: [Program; 4] = [Program::Launch, Program::Control, Program::Parse, Program::Supervise];
@@ -303,7 +303,11 @@ pub fn all() -> io::Result<Files> {
         let extra = extra(program);
         files.insert(format!("man/{name}.1"), page(&command, &extra, None)?);
         for verb in command.get_subcommands() {
-            files.insert(format!("man/{name}-{}.1", verb.get_name()), page(verb, &extra, Some(&name))?);
+            let verb_name = format!("{name}-{}", verb.get_name());
+            for verb in verb.get_subcommands() {
+                files.insert(format!("man/{verb_name}-{}.1", verb.get_name()), page(verb, &extra, Some(&name))?);
+            }
+            files.insert(format!("man/{verb_name}.1"), page(verb, &extra, Some(&name))?);
         }
         for shell in SHELLS {
             files.insert(format!("completions/{name}.{shell}"), program.completions(shell).into_bytes());
@@ -372,49 +376,15 @@ fn references(out: &mut dyn Write, pages: &[&str]) -> io::Result<()> {
     roff.to_writer(out)
 }
 
-/// Writes the files, and removes obsolete ones.
+/// Writes the files below a folder.
 ///
 /// # Errors
 /// Errors of the file system.
-pub fn write(docs: &Path, files: &Files) -> io::Result<()> {
-    for folder in ["man", "completions"] {
-        fs::create_dir_all(docs.join(folder))?;
-    }
-    for name in present(docs)?.difference(&files.keys().cloned().collect()) {
-        fs::remove_file(docs.join(name))?;
-    }
-    files.iter().try_for_each(|(name, content)| fs::write(docs.join(name), content))
-}
-
-/// Returns a line for each file that is not up to date.
-///
-/// # Errors
-/// Errors of the file system.
-pub fn drift(docs: &Path, files: &Files) -> io::Result<Vec<String>> {
-    let mut lines = Vec::new();
+pub fn write(folder: &Path, files: &Files) -> io::Result<()> {
     for (name, content) in files {
-        match fs::read(docs.join(name)) {
-            Ok(found) if found == *content => {}
-            Ok(_) => lines.push(format!("docs/{name} is out of date")),
-            Err(error) => lines.push(format!("cannot read docs/{name}: {error}")),
-        }
+        let path = folder.join(name);
+        fs::create_dir_all(path.parent().unwrap_or(folder))?;
+        fs::write(path, content)?;
     }
-    let generated: BTreeSet<String> = files.keys().cloned().collect();
-    lines.extend(present(docs)?.difference(&generated).map(|name| format!("docs/{name} belongs to no program")));
-    Ok(lines)
-}
-
-/// Returns the existing files.
-fn present(docs: &Path) -> io::Result<BTreeSet<String>> {
-    let mut names = BTreeSet::new();
-    for folder in ["man", "completions"] {
-        let entries = match fs::read_dir(docs.join(folder)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            other => other?,
-        };
-        for entry in entries {
-            names.insert(format!("{folder}/{}", entry?.file_name().to_string_lossy()));
-        }
-    }
-    Ok(names)
+    Ok(())
 }
