@@ -60,8 +60,8 @@ fn a_worker_is_a_task_like_any_other() {
     let handle = handle.unwrap();
     seen.recv().unwrap();
     let upid: Upid = handle.upid().parse().unwrap();
-    assert_eq!((upid.task_id, upid.worker_type.as_str()), (Some(handle.id().unsigned_abs()), "verify"));
-    assert_eq!((upid.id().as_ref(), upid.user.as_str()), ("store/a-1", "root@pbs"));
+    assert_eq!((upid.task_id, upid.worker_type()), (Some(handle.id().unsigned_abs()), "verify"));
+    assert_eq!((upid.id().as_ref(), upid.user()), ("store/a-1", "root@pbs"));
     let row = &world.json(&["list"])[0];
     assert_eq!(
         (&row["name"], &row["info1"], &row["status"]),

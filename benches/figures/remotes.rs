@@ -128,10 +128,10 @@ impl Plain {
                 insert.execute(params![
                     format!("remote-{remote}"),
                     upid.as_str(),
-                    upid.node,
-                    upid.worker_type,
-                    upid.raw_id,
-                    upid.user,
+                    upid.node(),
+                    upid.worker_type(),
+                    upid.raw_id(),
+                    upid.user(),
                     upid.starttime,
                     task.endtime,
                     task.outcome.to_string()
@@ -197,7 +197,8 @@ fn fill(folder: &Path, tasks: i64) -> Result<(PathBuf, Store, Vec<i64>, Plain)> 
         let end = task(&mut dice, number % REMOTES, NOW - number);
         let detail = format!(
             "{{\"name\":\"{}\",\"status\":\"RUNNING\",\"user\":\"{}\",\"progress\":40}}",
-            end.upid.worker_type, end.upid.user
+            end.upid.worker_type(),
+            end.upid.user()
         );
         let run = RemoteRun { upid: end.upid.to_string(), start: end.upid.starttime, detail };
         store.add_remote_tasks(*id, &Batch { running: vec![run], now: NOW, ..Batch::default() })?;

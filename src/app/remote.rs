@@ -375,7 +375,7 @@ impl Desk<'_, '_> {
             if !holds(value["name"].as_str().unwrap_or_default(), live.run.start) {
                 continue;
             }
-            let node = live.run.upid.parse::<Upid>().ok().map(|upid| upid.node);
+            let node = live.run.upid.parse::<Upid>().ok().map(|upid| upid.node().to_owned());
             let upid = format!("{}!{}", live.remote, live.run.upid);
             let stale = live.stale.then_some(live.seen);
             put(

@@ -61,7 +61,7 @@ struct RemoteCommand<'a> {
 
 fn remote_of(task: &TaskRef) -> Option<&str> {
     match task {
-        TaskRef::Upid(upid) => upid.remote.as_deref(),
+        TaskRef::Upid(upid) => upid.remote(),
         TaskRef::Remote(remote, _) => Some(remote.as_str()),
         TaskRef::Id(_) | TaskRef::Handle(_) => None,
     }

@@ -55,7 +55,7 @@ fn is_being_written(log: &Path) -> bool {
     let upid = log.file_stem().and_then(|name| name.to_str()).and_then(|name| name.parse::<Upid>().ok());
     upid.is_some_and(|upid| {
         let launcher = i32::try_from(upid.pid).ok().map(|pid| Process { pid, pstart: upid.pstart });
-        upid.node == sys::host_name() && launcher.is_some_and(|launcher| !process::gone(launcher))
+        upid.node() == sys::host_name() && launcher.is_some_and(|launcher| !process::gone(launcher))
     })
 }
 

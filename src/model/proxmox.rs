@@ -429,11 +429,11 @@ impl TaskEntry {
     fn listed_by(self, node: &str) -> TaskEntry {
         match self {
             TaskEntry::Running(run) => match run.upid.parse::<Upid>() {
-                Ok(upid) if upid.node != node => TaskEntry::Running(running(&upid, Some(node))),
+                Ok(upid) if upid.node() != node => TaskEntry::Running(running(&upid, Some(node))),
                 Ok(_) | Err(_) => TaskEntry::Running(run),
             },
             TaskEntry::Ended(mut end) => {
-                end.more.via = Some(node).filter(|node| end.upid.node != *node).map(str::to_owned);
+                end.more.via = Some(node).filter(|node| end.upid.node() != *node).map(str::to_owned);
                 TaskEntry::Ended(end)
             }
         }
@@ -457,7 +457,7 @@ fn outcome(text: &str) -> Outcome {
 /// Parses an entry of a list of tasks; `None`: invalid.
 pub fn entry(value: &Value) -> Option<TaskEntry> {
     let upid: Upid = value["upid"].as_str()?.parse().ok()?;
-    if upid.remote.is_some() {
+    if upid.remote().is_some() {
         return None;
     }
     match &value["endtime"] {
@@ -486,12 +486,12 @@ pub fn unread(value: &Value) -> String {
 /// one.
 pub fn running(upid: &Upid, via: Option<&str>) -> RemoteRun {
     let mut detail = json!({
-        "name": upid.worker_type,
-        "taskname": upid.worker_type,
+        "name": upid.worker_type(),
+        "taskname": upid.worker_type(),
         "status": "RUNNING",
         "starttime": upid.starttime,
         "upid": upid.as_str(),
-        "host": upid.node,
+        "host": upid.node(),
         "id": upid.id(),
         "user": signed_user(upid),
     });

@@ -198,9 +198,9 @@ fn push_hex(text: &mut String, number: u64) {
 
 /// The user of a UPID with its token.
 pub fn signed_user(upid: &Upid) -> String {
-    match &upid.tokenid {
-        Some(token) => format!("{}!{token}", upid.user),
-        None => upid.user.clone(),
+    match upid.tokenid() {
+        Some(token) => format!("{}!{token}", upid.user()),
+        None => upid.user().to_owned(),
     }
 }
 
@@ -208,16 +208,16 @@ pub fn signed_user(upid: &Upid) -> String {
 pub fn is_plain(upid: &Upid) -> bool {
     let user = signed_user(upid);
     let parts = Parts {
-        node: &upid.node,
+        node: upid.node(),
         pid: upid.pid,
         pstart: upid.pstart,
         counter: upid.task_id,
         start: upid.starttime,
-        kind: &upid.worker_type,
-        id: &upid.raw_id,
+        kind: upid.worker_type(),
+        id: upid.raw_id(),
         user: &user,
     };
-    upid.remote.is_none() && upid.comment.is_empty() && upid.starttime >= 0 && parts.text() == upid.as_str()
+    upid.remote().is_none() && upid.comment().is_empty() && upid.starttime >= 0 && parts.text() == upid.as_str()
 }
 
 /// Data of a remote task besides its UPID and its end.

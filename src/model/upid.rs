@@ -141,14 +141,13 @@ pub enum UpidError {
     LongType(usize),
 }
 
-/// A UPID and its fields.
+/// What every UPID begins with.
+const PREFIX: &str = "UPID:";
+
+/// A UPID: its text, and the numbers in it. The other fields are parts of the text.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Upid {
     text: String,
-    /// The remote through which the UPID was read, from `remote!UPID:…`.
-    pub remote: Option<String>,
-    /// Host name of the machine that runs the task.
-    pub node: String,
     /// Pid of the process that runs the task.
     pub pid: u32,
     /// Start time of that process: clock ticks since boot, field 22 of `/proc/PID/stat`.
@@ -157,16 +156,6 @@ pub struct Upid {
     pub task_id: Option<u64>,
     /// Start time of the task, unix seconds.
     pub starttime: i64,
-    /// The type of the task.
-    pub worker_type: String,
-    /// The object the task works on, as in the text; [`Upid::id`] decodes it.
-    pub raw_id: String,
-    /// The user who started the task, without the token.
-    pub user: String,
-    /// The name of the API token that was used.
-    pub tokenid: Option<String>,
-    /// Free text at the end; empty in all known UPIDs.
-    pub comment: String,
 }
 
 impl Upid {
@@ -250,32 +239,60 @@ impl Upid {
         let signed = if token.is_empty() { String::new() } else { format!("!{token}") };
         let name = or(part(name, LOGIN + "pam".len() - realm.len() - signed.len()), "unknown");
         let user = format!("{name}@{realm}");
-        let tokenid = (!token.is_empty()).then_some(token);
         let starttime = starttime.max(0);
         let counter = task_id.map(|counter| format!("{counter:08X}:")).unwrap_or_default();
-        Upid {
-            text: format!(
-                "UPID:{node}:{pid:08X}:{pstart:08X}:{counter}{starttime:08X}:{worker_type}:{raw_id}:{user}{signed}:"
-            ),
-            remote: None,
-            node: node.to_owned(),
-            pid,
-            pstart,
-            task_id,
-            starttime,
-            worker_type,
-            raw_id,
-            user,
-            tokenid,
-            comment: String::new(),
-        }
+        let text = format!(
+            "{PREFIX}{node}:{pid:08X}:{pstart:08X}:{counter}{starttime:08X}:{worker_type}:{raw_id}:{user}{signed}:"
+        );
+        Upid { text, pid, pstart, task_id, starttime }
+    }
+
+    /// The remote through which the UPID was read, from `remote!UPID:…`.
+    pub fn remote(&self) -> Option<&str> {
+        split_remote(&self.text).0
+    }
+
+    /// Host name of the machine that runs the task.
+    pub fn node(&self) -> &str {
+        self.own().split(':').nth(1).unwrap_or_default()
+    }
+
+    /// Returns the text field with this number, counted from the type.
+    fn field(&self, number: usize) -> &str {
+        let first = if self.task_id.is_some() { 6 } else { 5 };
+        self.own().split(':').nth(first + number).unwrap_or_default()
+    }
+
+    /// The type of the task.
+    pub fn worker_type(&self) -> &str {
+        self.field(0)
+    }
+
+    /// The object the task works on, as in the text; [`Upid::id`] decodes it.
+    pub fn raw_id(&self) -> &str {
+        self.field(1)
+    }
+
+    /// The user who started the task, without the token.
+    pub fn user(&self) -> &str {
+        split_token(self.field(2)).0
+    }
+
+    /// The name of the API token that was used.
+    pub fn tokenid(&self) -> Option<&str> {
+        split_token(self.field(2)).1
+    }
+
+    /// Free text at the end; empty in all known UPIDs.
+    pub fn comment(&self) -> &str {
+        self.field(3)
     }
 
     /// The task id, if taskwatcher made this UPID.
     pub fn number(&self) -> Option<i64> {
         match self.task_id {
             Some(counter) => i64::try_from(counter).ok(),
-            None => self.raw_id.parse().ok(),
+            None => self.raw_id().parse().ok(),
         }
     }
 
@@ -286,12 +303,12 @@ impl Upid {
 
     /// The text without the remote, as on the task's own host.
     pub fn own(&self) -> &str {
-        self.remote.as_ref().map_or(&self.text, |remote| &self.text[remote.len() + 1..])
+        split_remote(&self.text).1
     }
 
     /// The object the task works on, decoded where it is escaped (see the head of this module).
     pub fn id(&self) -> Cow<'_, str> {
-        let raw = self.raw_id.as_str();
+        let raw = self.raw_id();
         if self.task_id.is_none() && !raw.contains("\\x") {
             return Cow::Borrowed(raw);
         }
@@ -307,22 +324,22 @@ impl Upid {
         let mut fields = Map::new();
         let mut put = |name: &str, value: Value| fields.insert(name.to_owned(), value);
         put("upid", self.text.as_str().into());
-        put("node", self.node.as_str().into());
+        put("node", self.node().into());
         put("pid", self.pid.into());
         put("pstart", self.pstart.into());
         put("starttime", self.starttime.into());
-        put("type", self.worker_type.as_str().into());
+        put("type", self.worker_type().into());
         put("id", self.id().into());
-        put("user", self.user.as_str().into());
-        put("comment", self.comment.as_str().into());
-        if let Some(token) = &self.tokenid {
-            put("tokenid", token.as_str().into());
+        put("user", self.user().into());
+        put("comment", self.comment().into());
+        if let Some(token) = self.tokenid() {
+            put("tokenid", token.into());
         }
         if let Some(counter) = self.task_id {
             put("task_id", counter.into());
         }
-        if let Some(remote) = &self.remote {
-            put("remote", remote.as_str().into());
+        if let Some(remote) = self.remote() {
+            put("remote", remote.into());
         }
         Value::Object(fields)
     }
@@ -338,21 +355,16 @@ impl FromStr for Upid {
     type Err = UpidError;
 
     fn from_str(text: &str) -> Result<Upid, UpidError> {
-        // A token has a '!' too, so only a prefix of "UPID:" is a remote.
-        let (remote, upid) = match text.split_once('!') {
-            Some((remote, upid)) if upid.starts_with("UPID:") && !text.starts_with("UPID:") => (Some(remote), upid),
-            _ => (None, text),
-        };
-        let mut fields = upid.split(':');
-        if fields.next() != Some("UPID") || !upid.starts_with("UPID:") {
-            return Err(UpidError::NotUpid);
+        let (remote, upid) = split_remote(text);
+        let behind = upid.strip_prefix(PREFIX).ok_or(UpidError::NotUpid)?;
+        let (mut fields, mut count) = ([""; 10], 0);
+        for (place, field) in fields.iter_mut().zip(behind.split(':')) {
+            (*place, count) = (field, count + 1);
         }
-        let fields: Vec<&str> = fields.take(11).collect();
-        let colon_in_id = || UpidError::BadCharacter { field: Field::Id, character: ':' };
-        if fields.len() > 8 && has_colon_in_id(upid) {
-            return Err(colon_in_id());
+        if count > 8 && has_colon_in_id(upid) {
+            return Err(UpidError::BadCharacter { field: Field::Id, character: ':' });
         }
-        let (node, pid, pstart, counter, starttime, worker_type, raw_id, user, comment) = match fields[..] {
+        let (node, pid, pstart, counter, starttime, worker_type, raw_id, user, comment) = match fields[..count] {
             [node, pid, pstart, starttime, kind, id, user, comment] => {
                 (node, pid, pstart, None, starttime, kind, id, user, comment)
             }
@@ -362,10 +374,7 @@ impl FromStr for Upid {
             [_, _, _, _, _, _, _] => return Err(UpidError::NoLastColon),
             _ => return Err(UpidError::FieldCount(upid.split(':').count())),
         };
-        let (user, tokenid) = match user.split_once('!') {
-            Some((user, token)) => (user, Some(token)),
-            None => (user, None),
-        };
+        let (user, tokenid) = split_token(user);
         if let Some(remote) = remote {
             word(Field::Remote, remote)?;
         }
@@ -394,20 +403,23 @@ impl FromStr for Upid {
         if let Some(character) = comment.chars().find(|c| c.is_control()) {
             return Err(UpidError::BadCharacter { field: Field::Comment, character });
         }
-        Ok(Upid {
-            text: text.to_owned(),
-            remote: remote.map(str::to_owned),
-            node: node.to_owned(),
-            pid,
-            pstart,
-            task_id,
-            starttime,
-            worker_type: worker_type.to_owned(),
-            raw_id: raw_id.to_owned(),
-            user: user.to_owned(),
-            tokenid: tokenid.map(str::to_owned),
-            comment: comment.to_owned(),
-        })
+        Ok(Upid { text: text.to_owned(), pid, pstart, task_id, starttime })
+    }
+}
+
+/// Splits the remote from a UPID. A token has a `!` too, so only a prefix of `UPID:` is a remote.
+fn split_remote(text: &str) -> (Option<&str>, &str) {
+    match text.split_once('!') {
+        Some((remote, upid)) if upid.starts_with(PREFIX) && !text.starts_with(PREFIX) => (Some(remote), upid),
+        _ => (None, text),
+    }
+}
+
+/// Splits the name of an API token from a user.
+fn split_token(user: &str) -> (&str, Option<&str>) {
+    match user.split_once('!') {
+        Some((user, token)) => (user, Some(token)),
+        None => (user, None),
     }
 }
 
@@ -524,7 +536,7 @@ mod tests {
             "starttime": 1636572501, "type": "vzdump", "id": "100", "user": "root@pam", "comment": ""});
         assert_eq!(parse(text).to_json(), expected);
         let empty_id = parse("UPID:example-node:00213D37:01ECA9AD:618F6B8D:aptupdate::root@pam:");
-        assert_eq!((empty_id.id().as_ref(), empty_id.worker_type.as_str()), ("", "aptupdate"));
+        assert_eq!((empty_id.id().as_ref(), empty_id.worker_type()), ("", "aptupdate"));
     }
 
     #[test]
@@ -547,26 +559,26 @@ mod tests {
         for raw in [r"a\", r"a\x", r"a\x2", r"a\xzz", r"a\y41", r"a\xff", r"a\x+1"] {
             assert_eq!(id(&ten(raw)), raw, "an invalid escape is kept");
         }
-        assert_eq!(parse(&ten(r"a\x2db")).raw_id, r"a\x2db");
+        assert_eq!(parse(&ten(r"a\x2db")).raw_id(), r"a\x2db");
     }
 
     #[test]
     fn tokens_and_remotes() {
         let text = "pve-1!UPID:n:000AE992:1A2B3C4D5:618C1D55:vzdump:100:root@pam!auto:";
         let upid = parse(text);
-        assert_eq!((upid.user.as_str(), upid.tokenid.as_deref()), ("root@pam", Some("auto")));
-        assert_eq!((upid.remote.as_deref(), upid.pstart), (Some("pve-1"), 0x1_A2B3_C4D5));
+        assert_eq!((upid.user(), upid.tokenid()), ("root@pam", Some("auto")));
+        assert_eq!((upid.remote(), upid.pstart), (Some("pve-1"), 0x1_A2B3_C4D5));
         assert_eq!(upid.to_json()["remote"], "pve-1");
         assert_eq!(upid.to_string(), text);
         let upid = parse("UPID:n:000AE992:00A21BA7:618C1D55:vzdump:100:root@pam!auto:");
-        assert_eq!((upid.remote, upid.tokenid.as_deref()), (None, Some("auto")));
+        assert_eq!((upid.remote(), upid.tokenid()), (None, Some("auto")));
     }
 
     #[test]
     fn numbers_in_either_case_print_back_unchanged() {
         let text = "UPID:n:000ae992:00A21bA7:618c1d55:t:1:root@pam:a comment";
         let upid = parse(text);
-        assert_eq!((upid.pid, upid.to_string().as_str(), upid.comment.as_str()), (715154, text, "a comment"));
+        assert_eq!((upid.pid, upid.to_string().as_str(), upid.comment()), (715154, text, "a comment"));
     }
 
     #[test]
@@ -635,12 +647,12 @@ mod tests {
         let upid = Upid::build("host_1.example.com", 1, 1, -5, "näme: ../x y", 7, "a:b/c d!e\n");
         assert_eq!(upid.as_str(), "UPID:host-1:00000001:00000001:00000000:nmexy:7:a_b_c_d_e_@pam:");
         let upid = Upid::build("n", 1, 1, 1, "t", 7, "first.last@corp");
-        assert_eq!(parse(upid.as_str()).user, "first.last@corp@pam", "the realm is the last part");
+        assert_eq!(parse(upid.as_str()).user(), "first.last@corp@pam", "the realm is the last part");
         let upid = Upid::build("", 1, 1, 1, "✓", 7, "");
         assert_eq!(upid.as_str(), "UPID:localhost:00000001:00000001:00000001:task:7:unknown@pam:");
         let long = "x".repeat(1000);
         let upid = Upid::build(&long, u32::MAX, u64::MAX, i64::MAX, &long, u64::MAX, &long);
-        assert_eq!(upid.worker_type.len(), 64);
+        assert_eq!(upid.worker_type().len(), 64);
         assert_eq!(upid.as_str().len(), 243);
     }
 
@@ -722,8 +734,7 @@ mod tests {
         ];
         for (given, user) in users {
             let upid = Upid::build_worker("n", 1, 2, 3, 4, "t", "", given);
-            let shown =
-                format!("{}{}", upid.user, upid.tokenid.as_deref().map(|t| format!("!{t}")).unwrap_or_default());
+            let shown = format!("{}{}", upid.user(), upid.tokenid().map(|t| format!("!{t}")).unwrap_or_default());
             assert_eq!((shown.as_str(), upid.as_str().parse::<Upid>().as_ref()), (user, Ok(&upid)), "{given}");
         }
     }

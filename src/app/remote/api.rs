@@ -149,13 +149,13 @@ pub(in crate::app) struct TaskAt {
 impl TaskAt {
     /// Returns a task that is listed by the node `via`, by default the node in its UPID.
     pub(in crate::app) fn new(product: Product, upid: Upid, via: Option<String>) -> TaskAt {
-        let node = product.only_node().map(str::to_owned).or(via).unwrap_or_else(|| upid.node.clone());
+        let node = product.only_node().map(str::to_owned).or(via).unwrap_or_else(|| upid.node().to_owned());
         TaskAt { upid, node }
     }
 
     /// Returns the node if there are several and the UPID names another one.
     pub(in crate::app) fn via(&self, product: Product) -> Option<&str> {
-        Some(&*self.node).filter(|node| product.only_node().is_none() && *node != self.upid.node)
+        Some(&*self.node).filter(|node| product.only_node().is_none() && *node != self.upid.node())
     }
 }
 

@@ -257,7 +257,7 @@ pub(in crate::app) fn end_of(task: &Value, host: &str) -> Option<RemoteEnd> {
         }
     };
     let more = More {
-        name: Some(name).filter(|name| *name != upid.worker_type),
+        name: Some(name).filter(|name| *name != upid.worker_type()),
         info1: text("info1"),
         info2: text("info2"),
         info3: text("info3"),

@@ -128,7 +128,7 @@ impl Known {
 
     /// Returns the node to ask about the task.
     pub(super) fn node(&self) -> &str {
-        self.via.as_deref().unwrap_or(&self.upid.node)
+        self.via.as_deref().unwrap_or(self.upid.node())
     }
 }
 

@@ -411,7 +411,7 @@ impl Desk<'_, '_> {
                     value.to_string()
                 }
                 false => {
-                    format!("task {} ({}): {}", there.name(upid), show::clean(&upid.worker_type), show::clean(&result))
+                    format!("task {} ({}): {}", there.name(upid), show::clean(upid.worker_type()), show::clean(&result))
                 }
             };
             self.print(&text)?;

@@ -184,7 +184,7 @@ impl HeardEnd {
             task = json!({});
         }
         let name = task["name"].as_str().map(str::to_owned);
-        let name = name.or_else(|| Some(upid.parse::<Upid>().ok()?.worker_type));
+        let name = name.or_else(|| Some(upid.parse::<Upid>().ok()?.worker_type().to_owned()));
         let fields =
             [("upid", upid.into()), ("outcome", outcome.into()), ("endtime", now.into()), ("taskname", name.into())];
         task.as_object_mut()?.extend(fields.map(|(key, value): (&str, Value)| (key.to_owned(), value)));

@@ -432,8 +432,8 @@ impl Adder<'_> {
             more.upid = Some(upid.as_str().to_owned());
         }
         more.counter = upid.task_id;
-        let (host, off) = self.host(&upid.node, start, pstart.unwrap_or_default())?;
-        let id = match Id::of(&upid.raw_id) {
+        let (host, off) = self.host(upid.node(), start, pstart.unwrap_or_default())?;
+        let id = match Id::of(upid.raw_id()) {
             Id::None => Value::Null,
             Id::Number(number) => number.into(),
             Id::Text(text) => self.word(&text)?.map_or_else(|| text.into(), |code| (-code).into()),
@@ -466,7 +466,7 @@ impl Adder<'_> {
         };
         let task = Coded {
             host,
-            kind: self.codes.code(self.db, &upid.worker_type)?,
+            kind: self.codes.code(self.db, upid.worker_type())?,
             user: self.codes.code(self.db, &signed_user(upid))?,
             id,
             process,
@@ -1129,7 +1129,7 @@ fn add_in(db: &Connection, codes: &Codes, remote: i64, batch: &Batch) -> rusqlit
         }
     }
     let mut seen: HashSet<&str> = HashSet::new();
-    let texts = batch.ended.iter().flat_map(|end| [Some(end.upid.raw_id.as_str()), end.outcome.reason()]);
+    let texts = batch.ended.iter().flat_map(|end| [Some(end.upid.raw_id()), end.outcome.reason()]);
     let frequent = texts.flatten().filter(|text| !seen.insert(text)).collect();
     let mut adder = Adder { db, codes, remote, hosts, frequent, counts: BTreeMap::new() };
 
@@ -1271,7 +1271,7 @@ fn lost_in(
     for run in runs {
         let run = run?;
         let Ok(upid) = run.upid.parse::<Upid>() else { continue };
-        let is_there = |node: &String| run.via().as_ref().unwrap_or(&upid.node) == node;
+        let is_there = |node: &String| run.via().as_deref().unwrap_or(upid.node()) == node;
         if !reported.contains(run.upid.as_str()) && node.is_none_or(is_there) {
             let outcome = Outcome::Unknown(why.to_owned());
             lost.push(RemoteEnd { upid, endtime: batch.now, outcome, more: More::default() });
