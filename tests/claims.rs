@@ -481,7 +481,7 @@ fn a_full_disk_loses_no_record() {
     let reader = || reconcile::survey(&mut Store::open(&db, LockTimeout::USUAL).unwrap()).unwrap();
     let found = reader();
     assert_eq!((found.live.len(), found.ended.len()), (0, 1), "{found:?}");
-    assert_eq!(found.ended[0].1.outcome, "ERROR: exit code 4");
+    assert_eq!(found.ended[0].1.outcome.text(), "ERROR: exit code 4");
     // No command is started whose end could not be recorded.
     let ran = world.launch(["--db", "tasks.db", "--name", &"n".repeat(100_000), "echo", "ran"]).run();
     ran.says(125, &["full"]);

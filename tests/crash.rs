@@ -666,7 +666,7 @@ fn until_gone(world: &World, upid: &str) {
 fn a_later_end_replaces_the_unknown_one_of_a_reader() {
     use taskwatcher::{
         io::store::{DeadRows, Hold, LockTimeout, NewTask, Start, Store},
-        model::task::{End, Outcome, TaskId, TaskRef, Timestamp},
+        model::task::{End, EndedBy, Outcome, Signal, Stored, TaskId, TaskRef, Timestamp},
     };
     let folder = tempfile::tempdir().unwrap();
     let mut store = Store::open_or_create(&folder.path().join("x.db"), LockTimeout::USUAL).unwrap();
@@ -678,18 +678,18 @@ fn a_later_end_replaces_the_unknown_one_of_a_reader() {
     let row = store.tasks().unwrap().remove(0);
     assert_eq!(store.settle(&[(row, lost)]).unwrap(), 1);
     let truth = End {
-        termsignal: Some("SIGTERM".into()),
+        termsignal: Some(Signal::TERM.into()),
         exitcode: Some(3),
         warnings: 2,
         maxrss: Some(4096),
-        ended_by: Some("itself".into()),
+        ended_by: Some(EndedBy::Itself.into()),
         ..End::new(&Outcome::Error("exit code 3".into()), at(1005), None)
     };
     assert!(store.finish(claimed.id, &claimed.upid, &truth).unwrap());
     let row = store.ended(&TaskRef::Id(TaskId(claimed.id))).unwrap().unwrap();
-    assert_eq!((row.outcome.as_str(), row.termerror.as_deref()), ("ERROR: exit code 3", Some("exit code 3")));
-    assert_eq!((row.termsignal.as_deref(), row.exitcode, row.endtime), (Some("SIGTERM"), Some(3), 1005));
-    assert_eq!((row.warnings, row.maxrss, row.ended_by.as_deref()), (2, Some(4096), Some("itself")));
+    assert_eq!((&*row.outcome.text(), row.termerror.as_deref()), ("ERROR: exit code 3", Some("exit code 3")));
+    assert_eq!((row.termsignal, row.exitcode, row.endtime), (Some(Stored::Value(Signal::TERM)), Some(3), 1005));
+    assert_eq!((row.warnings, row.maxrss, row.ended_by), (2, Some(4096), Some(Stored::Value(EndedBy::Itself))));
     // Only an unknown end is replaced.
     let other = End::new(&Outcome::Ok, at(2000), None);
     assert!(!store.finish(claimed.id, &claimed.upid, &other).unwrap());

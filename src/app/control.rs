@@ -33,7 +33,8 @@ use crate::{
         proxmox::BadToken,
         query::{After, Filter, Query},
         stats::CLOCK_STEP,
-        task::{HistoryRow, Status, TaskRef, exit_code},
+        task::{HistoryRow, Status, Stored, TaskRef, exit_code},
+        upid::Upid,
     },
 };
 
@@ -543,10 +544,10 @@ impl Desk<'_, '_> {
         let how = WaitOptions { any: wanted.any, timeout: wanted.timeout };
         let end = tasks.wait(&wanted.tasks, how, &mut |waited| match waited {
             Waited::Ended(row) => {
-                self.print_result(row.upid.as_deref(), row.taskid, Some(row))?;
+                self.print_result(row.upid.as_ref(), row.taskid, Some(row))?;
                 self.out.data.flush()
             }
-            Waited::Running(live) if self.json => self.print_result(live.task.upid.as_deref(), live.task.id, None),
+            Waited::Running(live) if self.json => self.print_result(live.task.upid.as_ref(), live.task.id, None),
             Waited::Running(live) => {
                 self.report(&format!("task {} has not ended: {}", live.task.id, live.status));
                 Ok(())
@@ -559,14 +560,10 @@ impl Desk<'_, '_> {
         })
     }
 
-    fn print_result(&mut self, upid: Option<&str>, id: i64, row: Option<&HistoryRow>) -> io::Result<()> {
+    fn print_result(&mut self, upid: Option<&Stored<Upid>>, id: i64, row: Option<&HistoryRow>) -> io::Result<()> {
         let text = match row {
-            Some(row) if !self.json => {
-                let why = row.termerror.as_ref().filter(|_| row.outcome == "unknown");
-                let why = why.map(|why| format!(": {why}")).unwrap_or_default();
-                format!("{id} {}", show::clean(&format!("{}{why}", row.outcome)))
-            }
-            row => show::proxmox_status(upid, id, row.map(|row| row.outcome.as_str())).to_string(),
+            Some(row) if !self.json => format!("{id} {}", show::clean(&row.words())),
+            row => show::proxmox_status(upid, id, row.map(|row| &row.outcome)).to_string(),
         };
         self.print(&text)
     }

@@ -51,8 +51,6 @@ use crate::{
     },
 };
 
-pub(super) use self::end::ended_by;
-
 /// Time after which the database is closed until the command ends, because a command that still runs is likely to run
 /// for long. A shorter time would make short commands pay for opening the database twice.
 const CLOSE_AFTER: Duration = Duration::from_millis(100);

@@ -24,7 +24,7 @@ use crate::{
     model::{
         ansi,
         log::{parse_closing, split_time},
-        task::{HistoryRow, Status, Task},
+        task::{HistoryRow, Status, Stored, Task},
         upid::Upid,
     },
 };
@@ -82,20 +82,20 @@ pub enum LogError {
 pub struct TaskLogRef<'r> {
     /// Number of the task.
     id: i64,
-    upid: Option<&'r str>,
+    upid: Option<&'r Stored<Upid>>,
     /// The column `log`.
     column: Option<&'r str>,
 }
 
 impl<'r> From<&'r Task> for TaskLogRef<'r> {
     fn from(row: &'r Task) -> TaskLogRef<'r> {
-        TaskLogRef { id: row.id, upid: row.upid.as_deref(), column: row.log.as_deref() }
+        TaskLogRef { id: row.id, upid: row.upid.as_ref(), column: row.log.as_deref() }
     }
 }
 
 impl<'r> From<&'r HistoryRow> for TaskLogRef<'r> {
     fn from(row: &'r HistoryRow) -> TaskLogRef<'r> {
-        TaskLogRef { id: row.taskid, upid: row.upid.as_deref(), column: row.log.as_deref() }
+        TaskLogRef { id: row.taskid, upid: row.upid.as_ref(), column: row.log.as_deref() }
     }
 }
 
@@ -105,7 +105,7 @@ impl TaskLogRef<'_> {
     /// task's log and the copy belongs to the current user. No other file is read because a row names it.
     pub fn path(self, db: &Path) -> Option<PathBuf> {
         let row = Path::new(self.column?);
-        let upid = self.upid.filter(|upid| upid.parse::<Upid>().is_ok())?;
+        let upid = self.upid?.value()?.as_str();
         let usual = store::log_file(db, self.id, upid);
         match usual != row && !usual.exists() && store::is_log_file(row, self.id, upid) && store::is_own(db) {
             true => Some(row.to_owned()),

@@ -259,7 +259,7 @@ fn life_of_command(task: &Task, here: &Viewpoint) -> Life {
 
 fn left_of(task: &Task, seen: &Snapshot, here: &Viewpoint) -> Vec<Process> {
     let command = task.command().filter(|_| here.view_of(task) == View::Same);
-    seen.left_of(task.upid.as_deref().unwrap_or_default(), &task.handle, command, task.signs.pid_session)
+    seen.left_of(task.upid().unwrap_or_default(), &task.handle, command, task.signs.pid_session)
 }
 
 /// The locks that launchers hold on their slots.
@@ -317,7 +317,7 @@ fn look_at(task: &Task, here: &Viewpoint, locks: &Locks) -> (Facts, Option<Box<S
     let (lock, tells) = locks.lock_of(task);
     let view = here.view_of(task);
     let launcher = if task.is_reserved() { Life::Unknown } else { launcher_of(task, view, lock) };
-    let place = locks.spool.as_ref().ok().zip(task.slot).zip(task.upid.as_deref());
+    let place = locks.spool.as_ref().ok().zip(task.slot).zip(task.upid());
     let story = place.filter(|_| tells).and_then(|((spool, slot), upid)| spool.report_of(slot, upid)).map(Box::new);
     let is_worker = task.is_worker();
     // A worker ends before its process.
@@ -333,7 +333,7 @@ fn look_at(task: &Task, here: &Viewpoint, locks: &Locks) -> (Facts, Option<Box<S
 
 fn beat_of(task: &Task) -> Option<Timestamp> {
     // A worker has no feedback file; the last line of its log is its last sign of life.
-    let is_its_log = |log: &&Path| task.upid.as_deref().is_some_and(|upid| store::is_log_file(log, task.id, upid));
+    let is_its_log = |log: &&Path| task.upid().is_some_and(|upid| store::is_log_file(log, task.id, upid));
     let log = || task.log.as_deref().filter(|_| task.is_worker()).map(Path::new).filter(is_its_log);
     let path = task.feedpath.as_deref().filter(|_| task.feedback && !task.is_reserved()).or_else(log)?;
     let signature = feedfile::signature(path).ok().flatten()?;

@@ -34,7 +34,7 @@ impl Desk<'_, '_> {
                 (row.taskid, row.argv, row.options, row.cwd, row.taskname, [row.info1, row.info2, row.info3], row.upid)
             }
         };
-        let exact = upid.map(|upid| tasks.store().folder_of(&upid)).transpose()?.flatten();
+        let exact = upid.map(|upid| tasks.store().folder_of(upid.as_str())).transpose()?.flatten();
         drop(tasks);
         let cannot = |why: String| ControlError::NotAgain(id, why);
         let argv = argv.as_ref().and_then(argv_of_json).filter(|argv| !argv.is_empty());

@@ -134,7 +134,7 @@ pub(super) fn find(store: &Store, survey: &Survey, task: &TaskRef) -> Result<Opt
         TaskRef::Id(id) => row.id == id.0,
         TaskRef::Handle(handle) => row.handle == handle.as_str(),
         TaskRef::Remote(..) => false,
-        TaskRef::Upid(upid) => row.upid.as_deref() == Some(upid.as_str()),
+        TaskRef::Upid(upid) => row.upid() == Some(upid.as_str()),
     };
     if let Some(live) = survey.live.iter().find(|live| names(&live.task)) {
         return Ok(Some(Found::Live(Box::new(live.clone()))));

@@ -19,7 +19,7 @@ use crate::model::{
     query::Page,
     shim::supervised_text,
     stats::Summary,
-    task::{HistoryRow, RemoteTaskRef, Status, Timestamp, size, span},
+    task::{HistoryRow, Outcome, RemoteTaskRef, Status, Stored, Timestamp, size, span},
     upid::Upid,
 };
 
@@ -222,7 +222,7 @@ pub struct LiveRow<'a> {
     ready: Option<bool>,
     max_runtime: Option<f64>,
     handle: &'a str,
-    upid: &'a Option<String>,
+    upid: &'a Option<Stored<Upid>>,
     launcher_pid: Option<i32>,
     host: &'a Option<String>,
     user: &'a Option<String>,
@@ -310,7 +310,7 @@ pub fn history_table(page: &Page<HistoryRow>, now: Timestamp, width: Option<u16>
         vec![
             row.taskid.to_string(),
             text(&row.taskname),
-            outcome(row),
+            cell(&row.words()),
             row.starttime.map(|start| short_time(start, now, width)).unwrap_or_default(),
             short_time(row.endtime, now, width),
             row.duration.map(seconds).unwrap_or_default(),
@@ -545,7 +545,7 @@ pub fn failure(row: &HistoryRow) -> Option<String> {
         name: row.taskname.as_deref().unwrap_or_default(),
         outcome: &row.outcome,
         why: row.termerror.as_deref(),
-        signal: row.termsignal.as_deref(),
+        signal: row.termsignal.as_ref().map(Stored::to_string),
         duration: row.duration,
     };
     how.in_words()
@@ -558,9 +558,9 @@ pub fn failure_there(task: &str, value: &Value) -> Option<String> {
         task,
         // Tasks of Proxmox hosts have only a type.
         name: text("taskname").or(text("type")).unwrap_or_default(),
-        outcome: text("outcome")?,
+        outcome: &Stored::read(text("outcome")?),
         why: text("termerror"),
-        signal: text("termsignal"),
+        signal: text("termsignal").map(str::to_owned),
         duration: value["duration"].as_f64(),
     };
     how.in_words()
@@ -570,9 +570,9 @@ pub fn failure_there(task: &str, value: &Value) -> Option<String> {
 struct Failure<'a> {
     task: &'a str,
     name: &'a str,
-    outcome: &'a str,
+    outcome: &'a Stored<Outcome>,
     why: Option<&'a str>,
-    signal: Option<&'a str>,
+    signal: Option<String>,
     duration: Option<f64>,
 }
 
@@ -580,18 +580,18 @@ impl Failure<'_> {
     fn in_words(&self) -> Option<String> {
         let (task, name) = (clean(self.task), cell(self.name));
         let took = self.duration.map(|secs| format!(" after {}", seconds(secs))).unwrap_or_default();
-        let outcome = self.outcome.strip_prefix("ERROR: ").unwrap_or(self.outcome);
-        let why = clean(self.why.unwrap_or(outcome));
-        let signal = match self.signal {
+        let text = self.outcome.text();
+        let why = clean(self.why.or(self.outcome.error()).unwrap_or(&text));
+        let signal = match &self.signal {
             Some(signal) if !why.contains(signal) => format!(" (ended by {})", clean(signal)),
             Some(_) | None => String::new(),
         };
-        match self.outcome {
-            "unknown" => Some(format!("task {task} ({name}) ended with an unknown outcome{took}: {why}{signal}")),
-            outcome if outcome.starts_with("ERROR") => {
-                Some(format!("task {task} ({name}) failed{took}: {why}{signal}"))
-            }
-            _ => None,
+        if self.outcome.is_unknown() {
+            Some(format!("task {task} ({name}) ended with an unknown outcome{took}: {why}{signal}"))
+        } else if self.outcome.says_error() {
+            Some(format!("task {task} ({name}) failed{took}: {why}{signal}"))
+        } else {
+            None
         }
     }
 }
@@ -599,14 +599,6 @@ impl Failure<'_> {
 /// Returns lines of a log, indented to distinguish them from messages.
 pub fn quoted(lines: &[String]) -> String {
     lines.iter().map(|line| format!("\n    | {line}")).collect()
-}
-
-/// Returns the outcome, with the reason if it is unknown.
-fn outcome(row: &HistoryRow) -> String {
-    match (&row.termerror, row.outcome.as_str()) {
-        (Some(why), "unknown") => cell(&format!("unknown: {why}")),
-        (_, outcome) => cell(outcome),
-    }
 }
 
 /// Returns an ended task as JSON for `show`, with a status like a live task.
@@ -619,8 +611,8 @@ pub fn ended_json(row: &HistoryRow) -> Value {
 }
 
 /// Returns the status object of the Proxmox API for one task. `outcome`: if the task has ended.
-pub fn proxmox_status(upid: Option<&str>, taskid: i64, outcome: Option<&str>) -> Value {
-    let mut status = match upid.and_then(|text| text.parse::<Upid>().ok()) {
+pub fn proxmox_status(upid: Option<&Stored<Upid>>, taskid: i64, outcome: Option<&Stored<Outcome>>) -> Value {
+    let mut status = match upid.and_then(Stored::value) {
         Some(upid) => upid.to_json(),
         None => json!({ "id": taskid.to_string() }),
     };
@@ -628,7 +620,7 @@ pub fn proxmox_status(upid: Option<&str>, taskid: i64, outcome: Option<&str>) ->
         object.remove("comment");
         object.insert("status".into(), if outcome.is_some() { "stopped" } else { "running" }.into());
         if let Some(outcome) = outcome {
-            let words = outcome.strip_prefix("ERROR: ").unwrap_or(outcome);
+            let words = outcome.error().unwrap_or(&outcome.text()).to_owned();
             object.insert("exitstatus".into(), words.into());
         }
     }

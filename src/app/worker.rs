@@ -66,7 +66,7 @@ use crate::{
     },
     model::{
         log::LOG_MAX,
-        task::{Asker, End, Outcome, Signal, Tick},
+        task::{Asker, End, EndedBy, Outcome, Signal, Stored, Tick},
     },
 };
 
@@ -247,17 +247,17 @@ impl Worker {
                 Outcome::Error(format!("worker panicked: {}", one_line(&text.unwrap_or_else(|| "no message".into()))))
             }
         };
-        let by = self.asked.get().map_or_else(|| "itself".to_owned(), ToString::to_string);
+        let by = self.asked.get().map_or(EndedBy::Itself, |asker| EndedBy::Asker(asker.clone()));
         let trouble = self.end(&outcome, Some(by));
         WorkerEnd { outcome, trouble }
     }
 
     /// Ends the log and records the end. Returns what could not be stored.
-    fn end(&self, outcome: &Outcome, by: Option<String>) -> Vec<String> {
+    fn end(&self, outcome: &Outcome, by: Option<EndedBy>) -> Vec<String> {
         let now = sys::now();
         let end = End {
             warnings: self.warnings.load(Ordering::Relaxed),
-            ended_by: by,
+            ended_by: by.map(Stored::Value),
             feedback: reconcile::feedback_of_worker(&lock(&self.story)),
             ..End::new(outcome, now.wall, Some(now.mono.saturating_sub(self.started.mono)))
         };

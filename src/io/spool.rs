@@ -284,12 +284,7 @@ impl Spool {
     /// Those of the disk.
     pub fn note_end(&self, slot: i64, upid: &str, end: &End) -> io::Result<()> {
         let mut end = end.clone();
-        for text in [Some(&mut end.outcome), end.termerror.as_mut(), end.ended_by.as_mut()].into_iter().flatten() {
-            if let Some((at, _)) = text.char_indices().find(|(at, _)| *at >= LONGEST_REASON) {
-                text.truncate(at);
-                text.push('…');
-            }
-        }
+        end.shorten(LONGEST_REASON);
         self.write(offset(slot)?, RECORD, upid, &end)
     }
 
@@ -435,7 +430,7 @@ fn checksum(bytes: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::task::{Outcome, Timestamp};
+    use crate::model::task::{Outcome, Stored, Timestamp};
 
     fn spool() -> (tempfile::TempDir, Spool) {
         let dir = tempfile::tempdir().unwrap();
@@ -515,9 +510,9 @@ mod tests {
         let hostile = "\u{1}".repeat(100_000);
         for reason in [hostile, "é\"".repeat(50_000)] {
             let mut end = end(&reason);
-            end.ended_by = Some(reason);
+            end.ended_by = Some(Stored::Text(reason));
             spool.leave_end(0, &"u".repeat(300), &end).unwrap();
-            assert!(spool.end_of(0, &"u".repeat(300)).unwrap().outcome.ends_with('…'));
+            assert!(spool.end_of(0, &"u".repeat(300)).unwrap().outcome.text().ends_with('…'));
         }
     }
 

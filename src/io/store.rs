@@ -494,7 +494,7 @@ impl Store {
             for (task, end) in ended {
                 // The last stored feedback, if the file cannot be read any more.
                 let feedback = end.feedback.as_deref().or(task.values.as_deref());
-                moved += usize::from(move_to_history(tx, task.id, task.upid.as_deref(), end, feedback)?);
+                moved += usize::from(move_to_history(tx, task.id, task.upid(), end, feedback)?);
             }
             Ok(moved)
         })
@@ -575,7 +575,7 @@ impl Store {
             TaskRef::Upid(upid) => match upid.number() {
                 Some(id) => {
                     Ok(find(&format!("{} AND upid IS NOT NULL ORDER BY id DESC LIMIT 1", of_task(&self.db)?), &id)?
-                        .filter(|row| row.upid.as_deref() == Some(upid.as_str())))
+                        .filter(|row| row.upid() == Some(upid.as_str())))
                 }
                 None => Ok(None),
             },

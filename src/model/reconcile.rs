@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::task::{End, Outcome, Status, Task, Timestamp, span};
+use super::task::{End, EndedBy, Outcome, Status, Task, Timestamp, span};
 
 /// Whether a process is alive, as far as it can be determined.
 ///
@@ -190,7 +190,7 @@ fn lapsed(task: &Task, now: Timestamp) -> End {
     let held = expires.saturating_sub(task.reservetime.unwrap_or(expires)).saturating_sub(1).max(0);
     let held = Duration::from_secs(held.unsigned_abs());
     let outcome = Outcome::Error(format!("{LAPSED} after {}", span(held)));
-    End { ended_by: Some("expiry".into()), ..End::new(&outcome, Timestamp::from_secs(expires), None) }
+    End { ended_by: Some(EndedBy::Expiry.into()), ..End::new(&outcome, Timestamp::from_secs(expires), None) }
 }
 
 /// Returns an unobserved end, dated by the last sign of life.
@@ -265,7 +265,7 @@ mod tests {
             assert_eq!(judge(&running(), &orphan, now(2000)), Verdict::Live(Status::Orphaned));
         }
         let end = ended(judge(&Task { lastupdate: Some(1500), ..running() }, &dead, now(2000)));
-        assert_eq!((end.outcome.as_str(), end.termerror.as_deref()), ("unknown", Some("launcher lost")));
+        assert_eq!((&*end.outcome.text(), end.termerror.as_deref()), ("unknown", Some("launcher lost")));
         assert_eq!((end.endtime, end.duration), (1500, Some(500.0)), "dated by the last sign of life");
     }
 
@@ -373,6 +373,6 @@ mod tests {
             Task { status: Some(Status::Reserved), reservetime: Some(1000), expires: Some(1061), ..Task::default() };
         assert_eq!(judge(&task, &facts(), now(1060)), Verdict::Live(Status::Reserved));
         let end = ended(judge(&task, &facts(), now(1061)));
-        assert_eq!(end.outcome, "ERROR: reservation lapsed after 1m");
+        assert_eq!(end.outcome.text(), "ERROR: reservation lapsed after 1m");
     }
 }

@@ -3,23 +3,27 @@
 //!
 //! Pure: no clock, no file, no process.
 
+mod cause;
 pub mod exit_code;
 mod outcome;
 mod reference;
 mod row;
 mod signal;
 mod status;
+mod stored;
 mod text;
 
 use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-pub use self::outcome::{Asker, Cause, Class, Ended, Exit, NotRunnable, Outcome, cannot_run};
+pub use self::cause::{Asker, Cause, EndedBy};
+pub use self::outcome::{Class, Ended, Exit, NotRunnable, Outcome, cannot_run};
 pub use self::reference::{BadTaskRef, RemoteTaskRef, TaskRef};
-pub use self::row::{End, HistoryRow, READER, Signs, Task, argv_json, argv_of_json};
+pub use self::row::{End, HistoryRow, Signs, Task, argv_json, argv_of_json};
 pub use self::signal::{BadSignal, Signal};
 pub use self::status::{Status, share};
+pub use self::stored::{OfText, Stored};
 pub use self::text::{
     BadName, BadPositiveSpan, BadSpan, parse_name, parse_positive_span, parse_span, printable, round_ms, size, span,
 };

@@ -8,7 +8,7 @@ use std::{cmp::Reverse, collections::HashSet};
 use super::{
     query::{Cursor, Filter, Page, Query},
     stats::{EndedRun, Stats},
-    task::{Class, HistoryRow, READER},
+    task::HistoryRow,
 };
 
 /// Added to the number of an unsettled row to make its place: behind all rows that ended in the same second. No row of the
@@ -81,8 +81,8 @@ impl Unsettled {
             if row.starttime.is_none() || !wanted {
                 continue;
             }
-            let class = Class::of_outcome(&row.outcome);
-            let reason = row.termerror.clone().unwrap_or_else(|| row.outcome.clone());
+            let class = row.outcome.class();
+            let reason = row.termerror.clone().unwrap_or_else(|| row.outcome.to_string());
             stats.add(
                 of,
                 EndedRun {
@@ -91,7 +91,7 @@ impl Unsettled {
                     end: row.endtime,
                     duration: row.duration,
                     reason: (!class.is_success()).then_some(reason),
-                    cut_short: row.ended_by.as_deref() == Some(READER),
+                    cut_short: row.is_cut_short(),
                 },
             );
         }
@@ -102,7 +102,7 @@ impl Filter {
     /// Whether the filter selects a row, as the database decides it for rows of the history table.
     fn matches(&self, row: &HistoryRow) -> bool {
         self.name.as_ref().is_none_or(|name| row.taskname.as_ref() == Some(name))
-            && (self.results.is_empty() || self.results.contains(&Class::of_outcome(&row.outcome)))
+            && (self.results.is_empty() || self.results.contains(&row.outcome.class()))
             && self.since.is_none_or(|since| row.endtime >= since)
             && self.until.is_none_or(|until| row.endtime <= until)
             && self.user.as_ref().is_none_or(|user| row.user.as_ref() == Some(user))
@@ -112,7 +112,7 @@ impl Filter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::task::{End, Outcome, Task, Timestamp};
+    use crate::model::task::{Class, End, Outcome, Task, Timestamp};
 
     fn row(id: i64, name: &str, endtime: i64) -> HistoryRow {
         let task = Task { id, name: name.to_owned(), starttime: Some(endtime - 1), ..Task::default() };

@@ -19,7 +19,9 @@ use crate::{
         tasklog::TaskLog,
     },
     model::feedback::Feedback,
-    model::task::{Cause, Class, End, Ended, Exit, Outcome, READER, Signal, cannot_run, exit_code, round_ms, span},
+    model::task::{
+        Cause, Class, End, Ended, EndedBy, Exit, Outcome, Signal, Stored, cannot_run, exit_code, round_ms, span,
+    },
 };
 
 impl Launcher {
@@ -31,7 +33,7 @@ impl Launcher {
         reporter.warn(outcome.reason().unwrap_or_default());
         let end = End {
             exitcode: Some(code),
-            ended_by: Some("launch".into()),
+            ended_by: Some(EndedBy::Launch.into()),
             ..End::new(&outcome, sys::now().wall, Some(Duration::ZERO))
         };
         self.begin_log();
@@ -65,14 +67,14 @@ impl Launcher {
         let by_reader = gone && ended.cause == Cause::Itself && by_pipe;
         let usage = self.usage_before.and_then(|before| Some(child::usage()?.since(before)));
         let end = End {
-            termsignal: ended.signal().map(|signal| signal.to_string()),
+            termsignal: ended.signal().map(Stored::Value),
             exitcode: Some(code),
             warnings,
             cpu_user: usage.map(|usage| round_ms(usage.user.as_secs_f64())),
             cpu_sys: usage.map(|usage| round_ms(usage.system.as_secs_f64())),
             maxrss: usage.and_then(|usage| usage.peak),
             pid: Some(self.command),
-            ended_by: Some(if by_reader { READER.to_owned() } else { ended_by(&ended.cause) }),
+            ended_by: Some(if by_reader { EndedBy::Reader } else { EndedBy::of(&ended.cause) }.into()),
             feedback: feedback.map(|feedback| feedback.to_json()),
             ..End::new(&ended.outcome(warnings, lost.as_deref()), now.wall, Some(ran))
         };
@@ -123,11 +125,7 @@ impl Launcher {
         if let Some(spool) = &self.spool {
             let _ = spool.note_end(self.claimed.slot, &self.claimed.upid, end);
         }
-        let words = match (&end.termerror, end.outcome.as_str()) {
-            (Some(why), "unknown") => format!("unknown: {why}"),
-            (_, outcome) => outcome.to_owned(),
-        };
-        if let Some(lost) = output.close_log(&words) {
+        if let Some(lost) = output.close_log(&end.words()) {
             reporter.warn(&format!("task {}: {lost}", self.claimed.id));
         }
         sys::crash_point("log.after");
@@ -146,14 +144,14 @@ impl Launcher {
             }
         }
         // A reader that closed the output early had read enough.
-        let by_reader = end.ended_by.as_deref() == Some(READER);
-        if end.result == Class::Ok.as_str() || code == 0 || by_reader {
+        let by_reader = end.ended_by == Some(Stored::Value(EndedBy::Reader));
+        if end.result == Class::Ok || code == 0 || by_reader {
             return;
         }
         let id = self.claimed.id;
         // If `launch` ended the task, the reason was already printed.
-        let itself = end.ended_by.as_deref() == Some("itself");
-        let why = itself.then(|| format!("task {id} failed: {}", end.outcome.trim_start_matches("ERROR: ")));
+        let itself = end.ended_by == Some(Stored::Value(EndedBy::Itself));
+        let why = itself.then(|| format!("task {id} failed: {}", end.outcome.error().unwrap_or(&end.outcome.text())));
         let printed = self.claimed.log.is_some().then(|| {
             let db = match db::path(None) {
                 Ok(usual) if usual == self.spec.db => String::new(),
@@ -184,15 +182,6 @@ impl Launcher {
                 let _ = feedfile::remove(path);
             }
         }
-    }
-}
-
-pub(in crate::app) fn ended_by(cause: &Cause) -> String {
-    match cause {
-        Cause::Itself => "itself".into(),
-        Cause::NoHeartbeat(_) => "timeout".into(),
-        Cause::MaxRuntime(_) => "max-runtime".into(),
-        Cause::Asked(asker) => asker.to_string(),
     }
 }
 

@@ -130,7 +130,8 @@ fn via(store: &Store, remote: &Remote, upid: &Upid) -> Result<Option<String>, Co
 
 /// Returns the status of a task in the form of Proxmox tools.
 fn status_json(remote: &str, upid: &Upid, outcome: Option<&Outcome>) -> Value {
-    let mut value = show::proxmox_status(Some(upid.as_str()), 0, outcome.map(Outcome::to_string).as_deref());
+    let mut value =
+        show::proxmox_status(Some(&upid.clone().into()), 0, outcome.map(|outcome| outcome.clone().into()).as_ref());
     of_remote(remote, &mut value);
     value
 }

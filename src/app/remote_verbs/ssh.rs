@@ -20,7 +20,7 @@ use crate::{
     },
     model::{
         remote::{RemoteEnd, RemoteLive, RemoteTask},
-        task::{RemoteTaskRef, Signal, TaskRef, exit_code},
+        task::{RemoteTaskRef, Signal, Stored, TaskRef, exit_code},
         upid::Upid,
     },
 };
@@ -324,8 +324,8 @@ impl Desk<'_, '_> {
         if !self.json {
             return Ok(self.print(&format!("{} {}", there.name(task), show::clean(&ended.outcome.with_reason())))?);
         }
-        let outcome = ended.outcome.to_string();
-        let mut value = show::proxmox_status(Some(&ended.upid), number(task).unwrap_or_default(), Some(&outcome));
+        let (upid, outcome) = (Stored::read(&ended.upid), ended.outcome.clone().into());
+        let mut value = show::proxmox_status(Some(&upid), number(task).unwrap_or_default(), Some(&outcome));
         of_remote(&there.remote.name, &mut value);
         Ok(self.print(&value.to_string())?)
     }
@@ -368,8 +368,8 @@ impl Desk<'_, '_> {
             self.report(&format!("task {} has not ended", there.name(task)));
             return Ok(());
         }
-        let upid = if let TaskRef::Upid(upid) = task { Some(upid.own()) } else { None };
-        let mut value = show::proxmox_status(upid, number(task).unwrap_or_default(), None);
+        let upid = if let TaskRef::Upid(upid) = task { Some(Stored::read(upid.own())) } else { None };
+        let mut value = show::proxmox_status(upid.as_ref(), number(task).unwrap_or_default(), None);
         of_remote(&there.remote.name, &mut value);
         Ok(self.print(&value.to_string())?)
     }

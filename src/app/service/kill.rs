@@ -31,7 +31,7 @@ use crate::{
     model::{
         ansi::clean,
         error::ErrorKind,
-        task::{Asker, End, Outcome, Process, READER, Signal, Status, Task, TaskId, TaskRef, Timestamp},
+        task::{Asker, End, EndedBy, Outcome, Process, Signal, Status, Stored, Task, TaskId, TaskRef, Timestamp},
     },
 };
 
@@ -61,7 +61,7 @@ pub enum Killed {
     /// The task was only reserved, and its reservation was cancelled.
     Cancelled,
     /// The task ended with this outcome.
-    Ended(String),
+    Ended(Stored<Outcome>),
 }
 
 impl fmt::Display for Killed {
@@ -69,7 +69,7 @@ impl fmt::Display for Killed {
         match self {
             Killed::Asked => f.write_str("asked to end"),
             Killed::Cancelled => f.write_str("reservation cancelled"),
-            Killed::Ended(outcome) => f.write_str(outcome),
+            Killed::Ended(outcome) => outcome.fmt(f),
         }
     }
 }
@@ -98,12 +98,12 @@ pub enum KillError {
     #[error("there is no task {0}")]
     NoSuchTask(TaskRef),
     /// The task had ended before.
-    #[error("task {task} has ended already: {}", clean(outcome))]
+    #[error("task {task} has ended already: {}", clean(&outcome.text()))]
     HasEnded {
         /// The task, as it was named.
         task: TaskRef,
         /// How it ended.
-        outcome: String,
+        outcome: Stored<Outcome>,
     },
     /// The task could not be ended.
     #[error("cannot end task {0}: {1}")]
@@ -134,8 +134,8 @@ pub enum EndError {
     #[error("{0}")]
     Denied(String),
     /// The task ended by itself meanwhile, so that what it left in the background is not ended either.
-    #[error("already ended: {}", clean(.0))]
-    EndedBefore(String),
+    #[error("already ended: {}", clean(&.0.text()))]
+    EndedBefore(Stored<Outcome>),
     /// The task was reserved, and its reservation is gone.
     #[error("there is no task {0}")]
     NoSuchTask(TaskRef),
@@ -308,7 +308,8 @@ impl Ender<'_> {
         let by = Asker::Control { user: sys::login(), pid: child::own_pid() };
         if live.status == Status::Reserved {
             let outcome = Outcome::Error(format!("reservation cancelled by {by}"));
-            let end = End { ended_by: Some(by.to_string()), ..End::new(&outcome, sys::now().wall, None) };
+            let end =
+                End { ended_by: Some(EndedBy::Asker(by.clone()).into()), ..End::new(&outcome, sys::now().wall, None) };
             if self.store.settle(&[(task.clone(), end)])? > 0 {
                 return Ok(Asked::Done(Killed::Cancelled));
             }
@@ -325,7 +326,7 @@ impl Ender<'_> {
             sys::crash_point("kill.asked");
             return Ok(Asked::Waits);
         }
-        let (Some(launcher), Some(slot), Some(upid)) = (task.launcher, task.slot, task.upid.as_deref()) else {
+        let (Some(launcher), Some(slot), Some(upid)) = (task.launcher, task.slot, task.upid()) else {
             return Err(EndError::NoLauncher);
         };
         let request = Request { by, signal };
@@ -382,7 +383,7 @@ impl Ender<'_> {
 
     /// Waits until a worker has ended and returns its outcome, or `None` if it still runs at `end`. A worker can only
     /// be asked, because its process also does other work.
-    fn wait_for_worker(&mut self, live: &Live, end: Duration) -> Result<Option<String>, EndError> {
+    fn wait_for_worker(&mut self, live: &Live, end: Duration) -> Result<Option<Stored<Outcome>>, EndError> {
         let mut waiter = Waiter::new(self.db);
         let itself = TaskRef::Id(TaskId(live.task.id));
         loop {
@@ -390,7 +391,7 @@ impl Ender<'_> {
             let found = match find(self.store, &survey, &itself)? {
                 Some(Found::Live(found)) => found,
                 Some(Found::Ended(row)) => return Ok(Some(row.outcome)),
-                None => return Ok(Some("ended".to_owned())),
+                None => return Ok(Some(Stored::Text("ended".to_owned()))),
             };
             let left = end.saturating_sub(sys::now().mono);
             if left.is_zero() {
@@ -403,13 +404,13 @@ impl Ender<'_> {
     /// Returns the processes of a task that its launcher may not signal.
     fn refused_of(&self, task: &Task) -> Vec<Process> {
         let spool = Spool::open(self.db, false).ok();
-        let place = spool.zip(task.slot).zip(task.upid.as_deref());
+        let place = spool.zip(task.slot).zip(task.upid());
         let story = place.and_then(|((spool, slot), upid)| spool.report_of(slot, upid));
         story.map(|story| story.refused).unwrap_or_default()
     }
 
     /// Waits for the requested end and returns its outcome, or `None` if the task does not end in time.
-    fn wait_for_end(&mut self, live: &Live, signal: Option<Signal>) -> Result<Option<String>, EndError> {
+    fn wait_for_end(&mut self, live: &Live, signal: Option<Signal>) -> Result<Option<Stored<Outcome>>, EndError> {
         let grace = live.task.kill_after.and_then(|secs| Duration::try_from_secs_f64(secs).ok());
         let grace = grace.unwrap_or(KILL_AFTER);
         let itself = TaskRef::Id(TaskId(live.task.id));
@@ -445,11 +446,13 @@ impl Ender<'_> {
                 }
                 Some(Found::Live(_)) => Ok(None),
                 // The launcher was already recording this end when the request arrived.
-                Some(Found::Ended(row)) if matches!(row.ended_by.as_deref(), Some("itself" | READER)) => {
+                Some(Found::Ended(row))
+                    if matches!(row.ended_by, Some(Stored::Value(EndedBy::Itself | EndedBy::Reader))) =>
+                {
                     Err(EndError::EndedBefore(row.outcome))
                 }
                 Some(Found::Ended(row)) => Ok(Some(row.outcome)),
-                None => Ok(Some("ended".to_owned())),
+                None => Ok(Some(Stored::Text("ended".to_owned()))),
             };
         }
         let reach = Reach::of(self.db, self.store);
@@ -476,8 +479,8 @@ impl Ender<'_> {
         let now = sys::now().wall;
         let ran = live.task.starttime.map(|start| Timestamp::from_secs(start).age(now));
         let end = End {
-            termsignal: Some(last.to_string()),
-            ended_by: Some(by.to_string()),
+            termsignal: Some(last.into()),
+            ended_by: Some(EndedBy::Asker(by.clone()).into()),
             feedback: feedback.as_ref().map(|last| last.feedback.to_json()),
             ..End::new(&Outcome::Error(format!("killed by {by}")), now, ran)
         };
@@ -500,7 +503,7 @@ impl Ender<'_> {
             }
             Err(error @ (StoreError::Busy(..) | StoreError::Full(..) | StoreError::ReadOnly(..))) => {
                 // The end goes to the spool, as its launcher would have written it.
-                let (Some(slot), Some(upid)) = (live.task.slot, live.task.upid.as_deref()) else {
+                let (Some(slot), Some(upid)) = (live.task.slot, live.task.upid()) else {
                     return Err(error.into());
                 };
                 let left = Spool::open(self.db, true).and_then(|spool| spool.leave_end(slot, upid, &end));
@@ -518,7 +521,7 @@ fn unreachable(task: &Task, launcher: Process, source: io::Error) -> EndError {
 }
 
 fn polite(live: &Live) -> Signal {
-    live.task.stop_signal.as_deref().and_then(|name| name.parse().ok()).unwrap_or(Signal::TERM)
+    live.task.stop_signal.as_ref().and_then(|signal| signal.value().copied()).unwrap_or(Signal::TERM)
 }
 
 /// Decides which processes may be signalled because a row names them.

@@ -9,7 +9,7 @@ use crate::{
         wait::{Waiter, refuse_itself},
     },
     io::sys,
-    model::task::{Class, HistoryRow, TaskRef},
+    model::task::{HistoryRow, TaskRef},
 };
 
 /// For what to wait.
@@ -66,7 +66,7 @@ impl Tasks {
                     Some(Found::Live(found)) => live.push((task, *found)),
                     Some(Found::Ended(row)) => {
                         ended += 1;
-                        failed |= !Class::of_outcome(&row.outcome).is_success();
+                        failed |= !row.outcome.class().is_success();
                         reports(Waited::Ended(&row))?;
                     }
                     None => unknown = Some(task),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{STATUS_LOCK_TIMEOUT, Shim};
 use crate::{
-    app::{db, launch, reconcile, record_end},
+    app::{db, reconcile, record_end},
     io::{
         child, feedfile,
         inbox::Notice,
@@ -16,7 +16,7 @@ use crate::{
         feedback::Feedback,
         machine,
         shim::{NotStarted, Phase},
-        task::{Cause, End, Ended, Exit, Outcome, Signal, Tick, exit_code, round_ms},
+        task::{Cause, End, Ended, EndedBy, Exit, Outcome, Signal, Stored, Tick, exit_code, round_ms},
     },
 };
 
@@ -37,7 +37,7 @@ impl Shim {
         let code = if why.not_found { exit_code::NOT_FOUND } else { exit_code::NOT_EXECUTABLE };
         let end = End {
             exitcode: Some(code),
-            ended_by: Some("supervise".into()),
+            ended_by: Some(EndedBy::Supervise.into()),
             expected: Some(false),
             ..End::new(&Outcome::Error(format!("spawn: {}", why.cause)), now.wall, Some(Duration::ZERO))
         };
@@ -67,7 +67,7 @@ impl Shim {
         let usage = child::usage();
         let (outcome, why) = self.outcome(ended, warnings);
         let mut end = End::new(&outcome, at.wall, Some(ran));
-        end.termsignal = ended.signal().map(|signal| signal.to_string());
+        end.termsignal = ended.signal().map(Stored::Value);
         end.termerror = end.termerror.or_else(|| why.clone());
         end.exitcode = Some(ended.exit_code(warnings, false, None));
         end.warnings = warnings;
@@ -75,7 +75,7 @@ impl Shim {
         end.cpu_sys = usage.map(|usage| round_ms(usage.system.as_secs_f64()));
         end.maxrss = usage.and_then(|usage| usage.peak);
         end.pid = Some(self.command.pid);
-        end.ended_by = Some(why.unwrap_or_else(|| launch::ended_by(&ended.cause)));
+        end.ended_by = Some(why.map_or_else(|| EndedBy::of(&ended.cause).into(), Stored::Text));
         end.expected = Some(self.is_expected(ended));
         end.feedback = feedback.map(|feedback| feedback.to_json());
         self.record(&end);
@@ -158,14 +158,10 @@ impl Shim {
             let _ = spool.note_end(claimed.slot, &claimed.upid, end);
         }
         let mut trouble = None;
-        if let Some(output) = &mut self.output {
-            let words = match (&end.termerror, end.outcome.as_str()) {
-                (Some(why), "unknown") => format!("unknown: {why}"),
-                (_, outcome) => outcome.to_owned(),
-            };
-            if let Some(lost) = output.close_log(&words) {
-                trouble = Some(lost);
-            }
+        if let Some(output) = &mut self.output
+            && let Some(lost) = output.close_log(&end.words())
+        {
+            trouble = Some(lost);
         }
         let recorded = record_end::record(&self.order.db, self.store.take(), self.spool.as_ref(), &claimed, end);
         sys::crash_point("shim.recorded");

@@ -73,11 +73,11 @@ pub struct DeadRows {
 impl DeadRows {
     /// Adds a row.
     pub fn insert(&mut self, row: &Task) {
-        self.rows.insert((row.id, row.upid.clone()));
+        self.rows.insert((row.id, row.upid().map(str::to_owned)));
     }
 
     fn contains(&self, row: &Task) -> bool {
-        !self.rows.is_empty() && self.rows.contains(&(row.id, row.upid.clone()))
+        !self.rows.is_empty() && self.rows.contains(&(row.id, row.upid().map(str::to_owned)))
     }
 }
 

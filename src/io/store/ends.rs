@@ -95,12 +95,15 @@ pub(super) fn expected_value(end: &End) -> Value {
 /// statements that write them.
 pub(super) fn end_values(id: i64, upid: Option<&str>, end: &End, feedback: Option<&str>) -> [Value; 15] {
     let text = |text: Option<&str>| Value::from(text.map(str::to_owned));
+    fn printed(column: &Option<impl ToString>) -> Value {
+        Value::from(column.as_ref().map(ToString::to_string))
+    }
     [
         id.into(),
         text(upid),
-        text(Some(&end.outcome)),
-        text(Some(&end.result)),
-        text(end.termsignal.as_deref()),
+        text(Some(&end.outcome.text())),
+        text(Some(end.result.as_str())),
+        printed(&end.termsignal),
         text(end.termerror.as_deref()),
         end.endtime.into(),
         end.duration.into(),
@@ -109,7 +112,7 @@ pub(super) fn end_values(id: i64, upid: Option<&str>, end: &End, feedback: Optio
         end.cpu_user.into(),
         end.cpu_sys.into(),
         end.maxrss.into(),
-        text(end.ended_by.as_deref()),
+        printed(&end.ended_by),
         text(feedback),
     ]
 }

@@ -202,7 +202,7 @@ impl Listed {
     /// Returns the UPID, as its host wrote it.
     pub fn upid(&self) -> Option<&str> {
         match self {
-            Listed::Local(row) => row.upid.as_deref(),
+            Listed::Local(row) => row.upid(),
             Listed::Remote(task) => Some(&task.upid),
         }
     }

@@ -7,14 +7,21 @@ use std::{
 
 use rusqlite::{
     Connection, Row,
-    types::{Value, ValueRef},
+    types::{FromSql, FromSqlResult, Value, ValueRef},
 };
 
 use super::is_feedback_file;
 use crate::model::{
     query::Query,
-    task::{Class, HistoryRow, Process, Signs, Status, Task},
+    task::{Class, HistoryRow, OfText, Process, Signs, Status, Stored, Task},
 };
+
+/// A typed column is text in the database.
+impl<T: OfText> FromSql for Stored<T> {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Stored<T>> {
+        value.as_str().map(Stored::read)
+    }
+}
 
 pub(super) const SELECT_TASKS: &str =
     "SELECT id, slot, name, info1, info2, info3, pid, status, feedback, reservetime, starttime,

@@ -22,7 +22,7 @@ use super::{
 use crate::model::{
     path::{beside, folder_of},
     stats::{EndedRun, Stats},
-    task::{Class, READER},
+    task::{Class, EndedBy},
     upid::Upid,
 };
 
@@ -131,10 +131,11 @@ impl Store {
                 terms.push("endtime >= ?");
                 values.push(since.into());
             }
+            let reader = EndedBy::Reader;
             let sql = format!(
                 "SELECT id, coalesce(taskname, ''), result, endtime, duration,
                         iif(result IN ('error', 'unknown'), coalesce(termerror, outcome), NULL),
-                        ended_by IS '{READER}'
+                        ended_by IS '{reader}'
                  FROM history WHERE {}",
                 terms.join(" AND ")
             );

@@ -1,12 +1,14 @@
 //! How a task ended: the facts, the outcome in words, and the exit code of `launch`.
 
-use std::{fmt, time::Duration};
+use std::{borrow::Cow, fmt};
 
 use serde::{Deserialize, Serialize};
 
 use super::{
+    cause::{Asker, Cause},
     exit_code,
     signal::Signal,
+    stored::{OfText, Stored},
     text::{printable, span},
 };
 
@@ -25,58 +27,9 @@ pub enum Exit {
     },
 }
 
-/// Who requested the end of a task.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Asker {
-    /// `control kill`, run by this user in this process.
-    Control {
-        /// Login name of the user of that `control`.
-        user: String,
-        /// Process id of that `control`.
-        pid: i32,
-    },
-    /// A signal sent to the launcher.
-    Signal {
-        /// The signal.
-        signal: Signal,
-        /// Login name and process id of the sender (0: in another pid namespace); `None` if the
-        /// kernel sent the signal, for the terminal or a limit.
-        sender: Option<(String, i32)>,
-    },
-}
-
-impl fmt::Display for Asker {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Asker::Control { user, pid } => write!(f, "{user} (control, pid {pid})"),
-            // The kernel reports no pid for a process of another pid namespace.
-            Asker::Signal { signal, sender: Some((user, 0)) } => {
-                write!(f, "{user} ({signal}, from outside the container)")
-            }
-            Asker::Signal { signal, sender: Some((user, pid)) } => write!(f, "{user} ({signal}, pid {pid})"),
-            Asker::Signal { signal: signal @ (Signal::HUP | Signal::INT | Signal::QUIT), sender: None } => {
-                write!(f, "the terminal ({signal})")
-            }
-            Asker::Signal { signal, sender: None } => write!(f, "the kernel ({signal})"),
-        }
-    }
-}
-
-/// Why a task ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Cause {
-    /// The command ended by itself, or by a signal that taskwatcher did not send.
-    Itself,
-    /// No heartbeat for the timeout.
-    NoHeartbeat(Duration),
-    /// The run-time limit was exceeded.
-    MaxRuntime(Duration),
-    /// The end was requested.
-    Asked(Asker),
-}
-
 /// The class of an outcome, for filters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Class {
     /// Exited 0.
     Ok,
@@ -97,10 +50,9 @@ impl Class {
         }
     }
 
-    /// Parses the class from the outcome in a row of the history. An unknown text counts as a
-    /// failure, so that it gets noticed.
-    pub fn of_outcome(outcome: &str) -> Class {
-        match outcome.split(':').next().unwrap_or_default() {
+    /// Returns the class of a text that is not an outcome. An unknown text counts as a failure, so that it gets noticed.
+    fn of_foreign(text: &str) -> Class {
+        match text.split(':').next().unwrap_or_default() {
             "OK" => Class::Ok,
             "WARNINGS" => Class::Warnings,
             "unknown" => Class::Unknown,
@@ -146,6 +98,14 @@ impl Outcome {
         }
     }
 
+    /// Returns the outcome as the column of a row keeps it, where another column has the reason of an unknown one.
+    pub fn as_recorded(&self) -> Outcome {
+        match self {
+            Outcome::Unknown(_) => Outcome::Unknown(String::new()),
+            other => other.clone(),
+        }
+    }
+
     /// The reason; `None` for a success.
     pub fn reason(&self) -> Option<&str> {
         match self {
@@ -172,6 +132,68 @@ impl fmt::Display for Outcome {
             Outcome::Warnings(n) => write!(f, "WARNINGS: {n}"),
             Outcome::Error(reason) => write!(f, "ERROR: {reason}"),
             Outcome::Unknown(_) => f.write_str("unknown"),
+        }
+    }
+}
+
+impl OfText for Outcome {
+    fn of_text(text: &str) -> Option<Outcome> {
+        match text {
+            "OK" => Some(Outcome::Ok),
+            "unknown" => Some(Outcome::Unknown(String::new())),
+            _ => match text.strip_prefix("ERROR: ") {
+                Some(reason) => Some(Outcome::Error(reason.to_owned())),
+                None => text.strip_prefix("WARNINGS: ")?.parse().ok().map(Outcome::Warnings),
+            },
+        }
+    }
+}
+
+impl Stored<Outcome> {
+    /// The class, for filters.
+    pub fn class(&self) -> Class {
+        match self {
+            Stored::Value(outcome) => outcome.class(),
+            Stored::Text(text) => Class::of_foreign(text),
+        }
+    }
+
+    /// The text of the column.
+    pub fn text(&self) -> Cow<'_, str> {
+        match self {
+            Stored::Value(Outcome::Ok) => Cow::Borrowed("OK"),
+            Stored::Value(Outcome::Unknown(_)) => Cow::Borrowed("unknown"),
+            Stored::Value(outcome @ (Outcome::Warnings(_) | Outcome::Error(_))) => Cow::Owned(outcome.to_string()),
+            Stored::Text(text) => Cow::Borrowed(text),
+        }
+    }
+
+    /// The text after `ERROR: `; `None` for other outcomes.
+    pub fn error(&self) -> Option<&str> {
+        match self {
+            Stored::Value(Outcome::Error(reason)) => Some(reason),
+            Stored::Value(Outcome::Ok | Outcome::Warnings(_) | Outcome::Unknown(_)) | Stored::Text(_) => None,
+        }
+    }
+
+    /// Whether the text says `ERROR`; a foreign text can be of the class of errors without saying so.
+    pub fn says_error(&self) -> bool {
+        match self {
+            Stored::Value(outcome) => outcome.class() == Class::Error,
+            Stored::Text(text) => text.starts_with("ERROR"),
+        }
+    }
+
+    /// Whether the text is `unknown`.
+    pub fn is_unknown(&self) -> bool {
+        matches!(self, Stored::Value(Outcome::Unknown(_)))
+    }
+
+    /// The text of the column, with the recorded reason if it is `unknown`.
+    pub fn with_reason(&self, reason: Option<&str>) -> Cow<'_, str> {
+        match reason {
+            Some(why) if self.is_unknown() => Cow::Owned(format!("unknown: {why}")),
+            Some(_) | None => self.text(),
         }
     }
 }
@@ -274,6 +296,8 @@ pub fn cannot_run(program: &str, reason: &str, not_found: bool, found: &NotRunna
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn ended(cause: Cause, exit: Exit, sent: Option<Signal>) -> Ended {

@@ -1,15 +1,11 @@
 //! The rows of tasks: live, ended, and what is recorded at the end.
 
-use std::{path::PathBuf, time::Duration};
+use std::{borrow::Cow, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Outcome, Process, Status, Timestamp, text::round_ms};
+use super::{Class, EndedBy, Outcome, Process, Signal, Status, Stored, Timestamp, text::round_ms};
 use crate::model::upid::Upid;
-
-/// `ended_by` of a task that died of SIGPIPE because the reader of its output closed it (`launch …
-/// | head -1`). Such a run counts as neither a success nor a failure.
-pub const READER: &str = "reader";
 
 /// Everything that is recorded when a task ends; small and self-contained, so that it fits a spool
 /// slot when the database cannot be written.
@@ -19,14 +15,14 @@ pub struct End {
     pub endtime: i64,
     /// Run time, seconds on the monotonic clock.
     pub duration: Option<f64>,
-    /// `OK`, `WARNINGS: n`, `ERROR: text` or `unknown`.
-    pub outcome: String,
-    /// The [`Class`](super::Class) of the outcome, as text.
-    pub result: String,
+    /// The outcome.
+    pub outcome: Stored<Outcome>,
+    /// The class of the outcome.
+    pub result: Class,
     /// The reason, as text.
     pub termerror: Option<String>,
-    /// Name of the signal that ended the command.
-    pub termsignal: Option<String>,
+    /// The signal that ended the command.
+    pub termsignal: Option<Stored<Signal>>,
     /// Exit code of `launch`.
     pub exitcode: Option<i32>,
     /// Number of warnings reported.
@@ -40,8 +36,8 @@ pub struct End {
     /// The command's pid, for a task that ended before its row had it.
     #[serde(default)]
     pub pid: Option<i32>,
-    /// What ended the task: `itself`, [`READER`], `timeout`, `max-runtime`, or the requester.
-    pub ended_by: Option<String>,
+    /// What ended the task; a text for the reason of a supervisor.
+    pub ended_by: Option<Stored<EndedBy>>,
     /// For a run of a supervised process: whether the configuration expects such an end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected: Option<bool>,
@@ -56,8 +52,8 @@ impl End {
         End {
             endtime: at.secs(),
             duration: duration.map(|d| round_ms(d.as_secs_f64())),
-            outcome: outcome.to_string(),
-            result: outcome.class().as_str().to_owned(),
+            outcome: Stored::Value(outcome.as_recorded()),
+            result: outcome.class(),
             termerror: outcome.reason().map(str::to_owned),
             termsignal: None,
             exitcode: None,
@@ -70,6 +66,28 @@ impl End {
             expected: None,
             feedback: None,
         }
+    }
+
+    /// Cuts texts that are longer than `longest` characters.
+    pub fn shorten(&mut self, longest: usize) {
+        let cut = |text: &str| {
+            let (at, _) = text.char_indices().nth(longest)?;
+            Some(format!("{}…", &text[..at]))
+        };
+        if let Some(text) = cut(&self.outcome.text()) {
+            self.outcome = Stored::read(&text);
+        }
+        if let Some(text) = self.termerror.as_deref().and_then(cut) {
+            self.termerror = Some(text);
+        }
+        if let Some(text) = self.ended_by.as_ref().and_then(|by| cut(&by.to_string())) {
+            self.ended_by = Some(Stored::read(&text));
+        }
+    }
+
+    /// The outcome, with the reason if it is unknown.
+    pub fn words(&self) -> Cow<'_, str> {
+        self.outcome.with_reason(self.termerror.as_deref())
     }
 }
 
@@ -107,7 +125,7 @@ pub struct Task {
     /// The handle: random, unguessable.
     pub handle: String,
     /// The UPID, once started.
-    pub upid: Option<String>,
+    pub upid: Option<Stored<Upid>>,
     /// The launcher.
     pub launcher: Option<Process>,
     /// Boot id at the start.
@@ -125,7 +143,7 @@ pub struct Task {
     /// Whether the feedback file is kept after the end.
     pub keep_feedback: bool,
     /// The stop signal.
-    pub stop_signal: Option<String>,
+    pub stop_signal: Option<Stored<Signal>>,
     /// Seconds between the stop signal and SIGKILL.
     pub kill_after: Option<f64>,
     /// Path of its log file, lossy where it is not UTF-8.
@@ -172,8 +190,13 @@ impl Task {
     /// Whether the task is a worker inside a process: launcher and command are the same process,
     /// and the UPID has a counter.
     pub fn is_worker(&self) -> bool {
-        let counted = || self.upid.as_deref()?.parse::<Upid>().ok()?.task_id;
-        self.launcher.is_some() && self.command() == self.launcher && counted().is_some()
+        let counter = self.upid.as_ref().and_then(|upid| upid.value()?.task_id);
+        counter.is_some() && self.launcher.is_some() && self.command() == self.launcher
+    }
+
+    /// The text of the UPID, once started.
+    pub fn upid(&self) -> Option<&str> {
+        self.upid.as_ref().map(Stored::as_str)
     }
 
     /// The command's process, once known.
@@ -197,8 +220,8 @@ pub struct HistoryRow {
     pub info1: Option<String>,
     pub info2: Option<String>,
     pub info3: Option<String>,
-    pub outcome: String,
-    pub termsignal: Option<String>,
+    pub outcome: Stored<Outcome>,
+    pub termsignal: Option<Stored<Signal>>,
     pub termerror: Option<String>,
     pub exitcode: Option<i64>,
     pub starttime: Option<i64>,
@@ -206,7 +229,7 @@ pub struct HistoryRow {
     pub duration: Option<f64>,
     pub feedback: Option<serde_json::Value>,
     pub warnings: i64,
-    pub upid: Option<String>,
+    pub upid: Option<Stored<Upid>>,
     pub handle: Option<String>,
     pub pid: Option<i64>,
     pub argv: Option<serde_json::Value>,
@@ -217,7 +240,7 @@ pub struct HistoryRow {
     pub cpu_user: Option<f64>,
     pub cpu_sys: Option<f64>,
     pub maxrss: Option<i64>,
-    pub ended_by: Option<String>,
+    pub ended_by: Option<Stored<EndedBy>>,
     pub reservetime: Option<i64>,
     pub options: Option<serde_json::Value>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -225,6 +248,21 @@ pub struct HistoryRow {
 }
 
 impl HistoryRow {
+    /// The text of the UPID; `None` for a reservation that never started.
+    pub fn upid(&self) -> Option<&str> {
+        self.upid.as_ref().map(Stored::as_str)
+    }
+
+    /// The outcome, with the reason if it is unknown.
+    pub fn words(&self) -> Cow<'_, str> {
+        self.outcome.with_reason(self.termerror.as_deref())
+    }
+
+    /// Whether the reader of its output ended the task, so that the run is neither a success nor a failure.
+    pub fn is_cut_short(&self) -> bool {
+        self.ended_by == Some(Stored::Value(EndedBy::Reader))
+    }
+
     /// Returns the row that `task` becomes when it ends with `end`.
     pub fn of(task: &Task, end: &End) -> HistoryRow {
         let parsed = |text: &Option<String>| text.as_deref().and_then(|text| serde_json::from_str(text).ok());

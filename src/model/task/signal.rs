@@ -4,6 +4,8 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
+use super::stored::OfText;
+
 /// A signal, by its Linux number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Signal(pub i32);
@@ -98,6 +100,13 @@ impl FromStr for Signal {
         }
         let index = Signal::NAMES.iter().position(|name| *name == bare).ok_or(BadSignal::Unknown)?;
         i32::try_from(index + 1).map(Signal).map_err(|_| BadSignal::Unknown)
+    }
+}
+
+impl OfText for Signal {
+    fn of_text(text: &str) -> Option<Signal> {
+        let index = Signal::NAMES.iter().position(|name| text.strip_prefix("SIG") == Some(name))?;
+        i32::try_from(index + 1).ok().map(Signal)
     }
 }
 

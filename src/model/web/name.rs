@@ -131,10 +131,10 @@ pub(super) fn legend(live: bool) -> impl FnOnce(&mut Html) {
 pub(super) fn run_words(row: &HistoryRow) -> String {
     let why = match reason(row) {
         "" => String::new(),
-        why if row.outcome.starts_with("ERROR") => format!(": {why}"),
+        why if row.outcome.says_error() => format!(": {why}"),
         why => format!(" ({why})"),
     };
-    let outcome = if row.outcome.starts_with("ERROR") { "ERROR" } else { row.outcome.as_str() };
+    let outcome = if row.outcome.says_error() { "ERROR".into() } else { row.outcome.text() };
     let after = row.duration.map(|secs| format!(", {}", took(secs))).unwrap_or_default();
     format!("#{} {outcome}{why}{after}, ended {}", row.taskid, stamp(row.endtime))
 }
@@ -146,7 +146,7 @@ fn chart(name: &str, summary: &Summary, runs: &[&HistoryRow], now: i64, to: &mut
     let drawn = lines.iter().filter_map(|(_, secs)| *secs);
     let top = nice(drawn.fold(longest, f64::max));
     let height = |secs: f64| (secs / top * BARS).clamp(0.0, BARS);
-    let failed = runs.iter().filter(|row| !Class::of_outcome(&row.outcome).is_success()).count();
+    let failed = runs.iter().filter(|row| !row.outcome.class().is_success()).count();
     let width = 100.0 / runs.len().max(PLACES) as f64;
     let free = PLACES.saturating_sub(runs.len());
     let whole = Number(ABOVE + BARS);
@@ -187,7 +187,7 @@ fn chart(name: &str, summary: &Summary, runs: &[&HistoryRow], now: i64, to: &mut
         put!(to, "<line class=grid x2=100% y1=", y, " y2=", y, " />");
     }
     for (place, row) in runs.iter().enumerate() {
-        let class = Class::of_outcome(&row.outcome);
+        let class = row.outcome.class();
         let (x, high) = (width * (free + place) as f64, row.duration.map_or(0.0, height).max(2.0));
         put!(
             to,

@@ -69,7 +69,7 @@ fn live(info: &PageInfo<'_>, live: &LiveTask, to: &mut Html) {
     fact(to, "Run-time limit", task.max_runtime.map(|secs| Owned(took(secs))));
     fact(to, "Process", task.pid);
     fact(to, "Launcher", task.launcher.map(|launcher| launcher.pid));
-    fact(to, "Stop signal", task.stop_signal.clone().map(Owned));
+    fact(to, "Stop signal", task.stop_signal.as_ref().map(|signal| Owned(signal.to_string())));
     fact(to, "SIGKILL follows after", task.kill_after.map(|secs| Owned(took(secs))));
     fact(to, "User", task.user.clone().map(Owned));
     fact(to, "Host", task.host.clone().map(Owned));
@@ -80,7 +80,7 @@ fn live(info: &PageInfo<'_>, live: &LiveTask, to: &mut Html) {
     let supervised = task.supervised.as_deref().and_then(|text| serde_json::from_str(text).ok());
     fact(to, "Supervised", supervised.as_ref().map(supervised_text).map(Owned));
     fact(to, "Handle", Some(task.handle.clone()).filter(|handle| !handle.is_empty()).map(Code));
-    fact(to, "UPID", task.upid.clone().map(Code));
+    fact(to, "UPID", task.upid().map(|upid| Code(upid.to_owned())));
     fact(to, "Log file", task.log.clone().map(Code));
     put!(to, "</dl>");
 }
@@ -99,7 +99,7 @@ fn meaning(live: &LiveTask) -> &'static str {
 }
 
 fn ended(info: &PageInfo<'_>, row: &HistoryRow, to: &mut Html) {
-    let (now, class) = (info.now, Class::of_outcome(&row.outcome));
+    let (now, class) = (info.now, row.outcome.class());
     let name = row.taskname.as_deref().unwrap_or_default();
     put!(to, heading(("History", "/history"), (row.taskid, name), outcome_badge(row)), "</div>");
     put!(to, "<div class=\"card lead ", Tone::of_class(class).class(), "\"><p>", Text(&sentence(row)), "</p></div>");
@@ -109,8 +109,8 @@ fn ended(info: &PageInfo<'_>, row: &HistoryRow, to: &mut Html) {
     fact(to, "Duration", row.duration.map(|secs| Owned(took(secs))));
     fact(to, "Reserved", row.reservetime.map(|at| Time { at, now }));
     fact(to, "Exit code of launch", row.exitcode);
-    fact(to, "Signal", row.termsignal.clone().map(Owned));
-    fact(to, "Ended by", row.ended_by.clone().map(Owned));
+    fact(to, "Signal", row.termsignal.as_ref().map(|signal| Owned(signal.to_string())));
+    fact(to, "Ended by", row.ended_by.as_ref().map(|by| Owned(by.to_string())));
     let warnings = (row.warnings > 0 && class != Class::Warnings).then(|| row.warnings.unsigned_abs());
     fact(to, "Warnings", warnings.map(|number| Owned(count(number, "warning"))));
     fact(to, "CPU time", processor(row).map(Owned));
@@ -125,7 +125,7 @@ fn ended(info: &PageInfo<'_>, row: &HistoryRow, to: &mut Html) {
     fact(to, "Supervised", row.supervised.as_ref().map(supervised_text).map(Owned));
     fact(to, "Options of launch", row.options.as_ref().map(command_line).filter(|line| !line.is_empty()).map(Code));
     fact(to, "Handle", row.handle.clone().map(Code));
-    fact(to, "UPID", row.upid.clone().map(Code));
+    fact(to, "UPID", row.upid().map(|upid| Code(upid.to_owned())));
     fact(to, "Log file", row.log.clone().map(Code));
     put!(to, "</dl>");
 }

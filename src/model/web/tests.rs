@@ -7,7 +7,11 @@ use html5gum::{Token, Tokenizer};
 use serde_json::json;
 
 use super::*;
-use crate::model::{program::ProcState, query::Cursor, task::Class};
+use crate::model::{
+    program::ProcState,
+    query::Cursor,
+    task::{Class, Stored},
+};
 
 /// 2026-11-25 09:37:01 UTC.
 const NOW: i64 = 1_795_599_421;
@@ -71,12 +75,12 @@ fn live(id: i64, name: &str, status: Status) -> LiveTask {
         timeout: Some(60.0),
         max_runtime: Some(7200.0),
         handle: name.into(),
-        upid: text(),
+        upid: Some(Stored::Text(name.to_owned())),
         host: text(),
         user: text(),
         argv: Some(json!([name, "a b"]).to_string()),
         cwd: text(),
-        stop_signal: text(),
+        stop_signal: Some(Stored::Text(name.to_owned())),
         kill_after: Some(10.0),
         log: text(),
         ..Task::default()
@@ -93,8 +97,8 @@ fn row(id: i64, name: &str, outcome: &str, end: i64) -> HistoryRow {
         info1: text(),
         info2: text(),
         info3: text(),
-        outcome: outcome.into(),
-        termsignal: text(),
+        outcome: Stored::read(outcome),
+        termsignal: Some(Stored::Text(name.to_owned())),
         termerror: (outcome == "unknown").then(|| "launcher lost".to_owned()),
         exitcode: Some(3),
         starttime: Some(end - 600),
@@ -102,7 +106,7 @@ fn row(id: i64, name: &str, outcome: &str, end: i64) -> HistoryRow {
         duration: Some(600.25),
         feedback: None,
         warnings: 2,
-        upid: text(),
+        upid: Some(Stored::Text(name.to_owned())),
         handle: text(),
         pid: Some(77),
         argv: Some(json!([name, "a b", {"bytes": "/w=="}])),
@@ -113,7 +117,7 @@ fn row(id: i64, name: &str, outcome: &str, end: i64) -> HistoryRow {
         cpu_user: Some(12.0),
         cpu_sys: Some(0.5),
         maxrss: Some(150_000_000),
-        ended_by: text(),
+        ended_by: Some(Stored::Text(name.to_owned())),
         reservetime: Some(end - 601),
         options: Some(json!(["--name", name])),
         supervised: Some(

@@ -150,7 +150,7 @@ fn gather<'a>(span: Span, rows: &'a [HistoryRow], running: &'a [LiveTask], now: 
     let is_in = |from: i64, until: i64| from <= span.until && until >= span.from;
     for row in rows {
         let Some(from) = row.starttime.filter(|from| is_in(*from, row.endtime)) else { continue };
-        let class = Class::of_outcome(&row.outcome);
+        let class = row.outcome.class();
         let (runs, failed) =
             (names.entry(row.taskname.as_deref().unwrap_or_default()).or_default(), !class.is_success());
         runs.failed += u64::from(failed);
