@@ -250,3 +250,23 @@ fn every_page_is_in_the_table_of_contents_once() {
     listed.sort();
     assert_eq!(listed, pages_of_the_book().into_keys().collect::<Vec<_>>());
 }
+
+/// Returns the files and folders of this repository that a page names in code.
+fn named_paths(page: &str) -> Vec<&str> {
+    let folders = ["src/", "tests/", "examples/", "benches/", "scripts/", "docs/"];
+    let code = page.split('`').skip(1).step_by(2);
+    code.filter(|code| folders.iter().any(|folder| code.starts_with(folder)) && !code.contains(' ')).collect()
+}
+
+#[test]
+fn files_that_the_documents_name_exist() {
+    let documents = documents().into_iter().filter(|(name, _)| name != "CHANGELOG.md");
+    let mut count = 0;
+    for (name, page) in documents {
+        for path in named_paths(&page) {
+            count += 1;
+            assert!(root().join(path).exists(), "{name}: {path} does not exist");
+        }
+    }
+    assert!(count > 50, "{count} files are named");
+}
