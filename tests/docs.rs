@@ -15,7 +15,10 @@ use std::{
 };
 
 use clap::Command;
-use taskwatcher::app::control_args::Program;
+use taskwatcher::{
+    app::control_args::Program,
+    model::wire::{COMMANDS, Code},
+};
 
 /// Documents by their path in the repository.
 type Documents = BTreeMap<String, String>;
@@ -269,4 +272,33 @@ fn files_that_the_documents_name_exist() {
         }
     }
     assert!(count > 50, "{count} files are named");
+}
+
+/// Returns the keys that the reader of the configuration takes from it.
+fn keys_of_the_configuration() -> Vec<String> {
+    let folder = root().join("src/model/config");
+    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let text: String = files.map(|path| fs::read_to_string(path).unwrap()).collect();
+    let taken = text.split("take").skip(1).filter(|rest| rest.starts_with('(') || rest.starts_with("_either("));
+    let keys = taken.filter_map(|rest| rest.lines().next()?.split('"').nth(1).map(str::to_owned));
+    keys.collect()
+}
+
+#[test]
+fn the_reference_describes_every_key_of_the_configuration() {
+    let page = file("docs/reference/configuration.md");
+    let keys = keys_of_the_configuration();
+    assert!(keys.len() > 50, "{keys:?}");
+    for key in keys {
+        assert!(page.contains(&format!("`{key}`")), "{key} is not in docs/reference/configuration.md");
+    }
+}
+
+#[test]
+fn the_reference_describes_every_command_and_code_of_the_protocol() {
+    let page = file("docs/reference/protocol.md");
+    let codes = Code::ALL.iter().map(|code| code.as_str());
+    for word in COMMANDS.into_iter().chain(codes) {
+        assert!(page.contains(&format!("`{word}`")), "{word} is not in docs/reference/protocol.md");
+    }
 }
