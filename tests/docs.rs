@@ -3,6 +3,8 @@
 //! and manual pages and completions can be made.
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails the test, as the test itself does")]
 
+#[path = "../examples/manpages/markdown.rs"]
+mod markdown;
 #[path = "../examples/manpages/pages.rs"]
 mod pages;
 #[path = "../examples/manpages/reference.rs"]
@@ -178,9 +180,10 @@ fn manual_pages_and_completions_can_be_made_and_are_well_formed() {
     let dir = tempfile::tempdir().unwrap();
     let files = pages::all().unwrap();
     pages::write(dir.path(), &files).unwrap();
-    for name in
-        ["man/launch.1", "man/control-wait.1", "man/control-remote-add.1", "man/supervise.1", "completions/parse.zsh"]
-    {
+    for name in ["man/launch.1", "man/control-wait.1", "man/control-remote-add.1", "man/supervise.1"] {
+        assert!(files.contains_key(name), "{name}");
+    }
+    for name in ["man/taskmaster.conf.toml.5", "man/taskwatcher.7", "completions/parse.zsh"] {
         assert!(files.contains_key(name), "{name}");
     }
     for name in files.keys() {

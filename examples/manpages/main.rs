@@ -8,6 +8,7 @@
 //! ```
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that reports its result")]
 
+mod markdown;
 mod pages;
 mod reference;
 

@@ -18,10 +18,18 @@ use clap_mangen::{
 };
 use taskwatcher::app::control_args::Program;
 
+use super::markdown;
+
 /// Files by the relative path that they get.
 pub type Files = BTreeMap<String, Vec<u8>>;
 
 const PROGRAMS: [Program; 4] = [Program::Launch, Program::Control, Program::Parse, Program::Supervise];
+const SOURCE: &str = concat!("taskwatcher ", env!("CARGO_PKG_VERSION"));
+/// Pages of the book that are manual pages too: page, title, section, subject.
+const BOOK: [(&str, &str, &str, &str); 2] = [
+    ("reference/configuration.md", "taskmaster.conf.toml", "5", "the configuration file of supervise"),
+    ("concepts.md", "taskwatcher", "7", "the terms of taskwatcher, and the states and outcomes of tasks"),
+];
 const SHELLS: [Shell; 3] = [Shell::Bash, Shell::Zsh, Shell::Fish];
 
 /// A section of a manual page: terms with their texts.
@@ -174,7 +182,7 @@ fn extra(program: Program) -> Extra {
                 ("supervise restart web 'workers:*'", "Restart a process and all processes of a group."),
                 ("supervise tail -f web stderr", "Print the output of a process until Ctrl-C."),
             ],
-            see_also: &["control(1)", "launch(1)"],
+            see_also: &["control(1)", "launch(1)", "taskmaster.conf.toml(5)"],
         },
     }
 }
@@ -313,14 +321,29 @@ pub fn all() -> io::Result<Files> {
             files.insert(format!("completions/{name}.{shell}"), program.completions(shell).into_bytes());
         }
     }
+    for (page, title, section, about) in BOOK {
+        let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(page))?;
+        files.insert(format!("man/{title}.{section}"), page_of_book(&page, title, section, about)?);
+    }
     Ok(files)
+}
+
+/// Makes a manual page of a page of the book.
+fn page_of_book(page: &str, title: &str, section: &str, about: &str) -> io::Result<Vec<u8>> {
+    let mut roff = Roff::new();
+    roff.control("TH", [title, section, "", SOURCE]);
+    roff.control("SH", ["NAME"]).text([roman(format!("{title} - {about}"))]);
+    roff.control("SH", ["DESCRIPTION"]);
+    let mut out = roff.to_roff().into_bytes();
+    out.extend(markdown::to_roff(page).into_bytes());
+    references(&mut out, &["launch(1)", "control(1)", "parse(1)", "supervise(1)"])?;
+    Ok(out)
 }
 
 /// Makes one page; for a verb if its program is given.
 fn page(command: &Command, extra: &Extra, verb_of: Option<&str>) -> io::Result<Vec<u8>> {
     let title = command.get_display_name().unwrap_or(command.get_name()).to_owned();
-    let source = concat!("taskwatcher ", env!("CARGO_PKG_VERSION"));
-    let man = Man::new(with_aliases(command.clone()).display_name(&title)).title(&title).section("1").source(source);
+    let man = Man::new(with_aliases(command.clone()).display_name(&title)).title(&title).section("1").source(SOURCE);
     let mut out = Vec::new();
     man.render_title(&mut out)?;
     man.render_name_section(&mut out)?;
