@@ -12,10 +12,14 @@
 //! columns, the name of the user (`ann` in the book), the host (`desk`), and the home folder (`/home/ann`). All other
 //! blocks are not run; the word after the language says why: `text needs a second host`.
 //!
+//! The picture in the README is drawn from such a page too: `DRAW=1 cargo test --test book picture`.
+//!
 //! `trycmd`, which also runs console blocks, runs each command by itself: without a shell, a terminal or background
 //! processes, of which these pages are full.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a helper of a test fails the test, as the test itself does")]
 
+#[path = "support/picture.rs"]
+mod picture;
 mod support;
 
 use std::{
@@ -212,6 +216,11 @@ fn are_like(expected: &[String], printed: &[String]) -> bool {
 
 /// Runs a page, and returns how it differs from what it says.
 fn differences(name: &str, page: &str) -> Vec<String> {
+    follow(name, page, &mut |_, _| ())
+}
+
+/// Runs a page, shows what each step prints, and returns how the page differs from that.
+fn follow(name: &str, page: &str, show: &mut dyn FnMut(&Step, &[String])) -> Vec<String> {
     let steps = steps(page);
     if steps.is_empty() {
         return vec![];
@@ -227,6 +236,7 @@ fn differences(name: &str, page: &str) -> Vec<String> {
         let mark = mark(name, step);
         let printed = terminal.shows(&format!("{mark}\n"));
         let printed = names.in_the_book(printed.strip_suffix(&format!("\n{mark}\n")).unwrap_or(&printed));
+        show(step, &printed);
         if let Some(expected) = step.expected.as_ref().filter(|expected| !are_like(expected, &printed)) {
             let (command, expected, printed) = (&step.command, expected.join("\n"), printed.join("\n"));
             found
@@ -329,4 +339,50 @@ fn an_example_that_prints_something_else_is_found() {
         "```console\n$ launch -- echo one\none\n$ echo $?\n1\n$ control history\n...\n     1  echo  OK  [..]\n```\n";
     let found = differences("page", page);
     assert_eq!(found, ["page:4: $ echo $?\n--- expected\n1\n--- printed\n0\n"]);
+}
+
+/// What the picture in the README shows: scripts that are not shown, and commands.
+const TOUR: &str = r#"
+<!-- run: printf '%s\n' '#!/bin/sh' 'echo "[progress]60" >> "$TASKWATCHER_FEEDBACK"' 'exec sleep 600' > copy.sh -->
+<!-- run: printf '%s\n' '#!/bin/sh' 'echo "copying 214 files to /mnt/backup"; sleep 0.4' 'echo "photos.tar: No space left on device" >&2; exit 1' > nightly.sh -->
+<!-- run: printf '%s\n' '#!/bin/sh' 'echo "connecting to backup.example.com"; exec sleep 600' > upload.sh; chmod +x *.sh; unset NO_COLOR -->
+```console
+$ launch --detach --name copy --feedpath . --timeout 5m -- ./copy.sh
+...
+$ launch --name nightly --chronic -- ./nightly.sh
+...
+$ launch --name upload --feedpath . --timeout 2s -- ./upload.sh
+...
+$ control list --all
+...
+```
+"#;
+
+/// Where the picture is.
+const PICTURE: &str = "docs/images/tour.svg";
+
+#[test]
+fn the_picture_of_the_readme_shows_what_its_commands_print() {
+    let mut lines = Vec::new();
+    let found = follow("tour", TOUR, &mut |step, printed| {
+        if step.expected.is_some() {
+            lines.push(format!("$ {}", step.command));
+            lines.extend(printed.iter().cloned());
+        }
+    });
+    assert_eq!(found, [""; 0]);
+    let drawn = picture::svg(&lines);
+    if std::env::var_os("DRAW").is_some() {
+        fs::write(PICTURE, &drawn).unwrap();
+    }
+    // A line of the picture is a line of text, so the pictures are compared as the examples are.
+    let texts =
+        |svg: &str| -> Vec<String> { svg.lines().filter(|line| line.starts_with("<text")).map(words).collect() };
+    let (expected, drawn) = (texts(&fs::read_to_string(PICTURE).unwrap()), texts(&drawn));
+    assert!(are_like(&expected, &drawn), "DRAW=1 cargo test --test book picture:\n{}", drawn.join("\n"));
+}
+
+/// Returns the text of an element, without its tags.
+fn words(element: &str) -> String {
+    element.split('<').filter_map(|part| part.split_once('>')).map(|(_, text)| text).collect()
 }
