@@ -675,7 +675,7 @@ fn a_later_end_replaces_the_unknown_one_of_a_reader() {
         store.claim(&Start { task, ..Start::default() }, &DeadRows::default(), |_| Hold::Unsupported).unwrap();
     let at = Timestamp::from_secs;
     let lost = End::new(&Outcome::Unknown("launcher lost".into()), at(1001), None);
-    let row = store.tasks().unwrap().remove(0);
+    let row = std::sync::Arc::new(store.task(&TaskRef::Id(TaskId(claimed.id))).unwrap().unwrap());
     assert_eq!(store.settle(&[(row, lost)]).unwrap(), 1);
     let truth = End {
         termsignal: Some(Signal::TERM.into()),

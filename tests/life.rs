@@ -5,7 +5,7 @@
 
 mod support;
 
-use std::{fs, path::Path};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
 use nix::{sys::signal::Signal, unistd::geteuid};
 use support::{Program, Ran, World, eventually, until};
@@ -393,4 +393,30 @@ fn of_many_tasks_each_is_judged_by_its_own_lock() {
     let running: BTreeSet<i64> = rows.map(|row| row["taskid"].as_i64().unwrap()).collect();
     let held = (id + 1..=id + 300).filter(|number| number % 2 == 0);
     assert_eq!(running, held.chain([id]).collect());
+}
+
+#[test]
+fn a_task_beyond_the_first_file_of_the_spool_is_alive_is_killed_and_leaves_its_end_there() {
+    let world = World::new();
+    let first = world.reserved(&["--name", "first"]);
+    // The next task finds its slot of the first file taken.
+    world.edit(&format!("UPDATE tasks SET slot = {}", first + 1));
+    let (mut launch, id) = world.launched(["--name", "job", "sleep", "1000"]);
+    let slot = first + 1 + 256;
+    assert_eq!(world.query(&format!("SELECT slot FROM tasks WHERE id = {id}"))[0].int("slot"), slot);
+    let file = world.beside_db("-spool.1");
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let spool = taskwatcher::io::spool::Spool::open(&world.db(), false).unwrap();
+    until("it to run as a smaller process", || world.processes_with("TASKWATCHER_LAUNCHER=").contains(&launch.pid()));
+    until("the slot to be held", || spool.held(slot).unwrap().is_some());
+    world.edit(&format!("UPDATE tasks SET namespace = 'pid:[1]' WHERE id = {id}"));
+    assert_eq!(world.status(id).as_deref(), Some("RUNNING"), "only the lock shows it");
+    world.edit(&format!("UPDATE tasks SET namespace = NULL WHERE id = {id}"));
+    let lock = world.lock();
+    world.control(["kill", "--no-wait", &id.to_string()]).run().ok();
+    launch.child.wait().unwrap();
+    assert_eq!(spool.held(slot).unwrap(), None);
+    drop(lock);
+    assert_eq!(world.status(id), None);
+    assert_eq!(world.last().text("termsignal"), "SIGTERM");
 }

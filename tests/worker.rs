@@ -6,7 +6,7 @@ mod support;
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::mpsc,
+    sync::{Arc, mpsc},
     time::Duration,
 };
 
@@ -20,7 +20,7 @@ use taskwatcher::{
         store::{DeadRows, Hold, LockTimeout, NewTask, Start, Store},
     },
     model::{
-        task::{End, Outcome, Timestamp},
+        task::{End, Outcome, TaskId, TaskRef, Timestamp},
         upid::Upid,
     },
 };
@@ -329,7 +329,7 @@ fn an_end_that_a_reader_settled_first_is_completed() {
     let spool = Spool::open(&world.db(), true).unwrap();
     spool.note_end(claimed.slot, &claimed.upid, &end).unwrap();
     let noted = spool.end_of(claimed.slot, &claimed.upid).unwrap();
-    let row = store.tasks().unwrap().remove(0);
+    let row = Arc::new(store.task(&TaskRef::Id(TaskId(claimed.id))).unwrap().unwrap());
     assert_eq!(store.settle(&[(row, noted)]).unwrap(), 1);
     assert_ne!(world.end().text("termerror"), reason);
     assert!(store.finish(claimed.id, &claimed.upid, &end).unwrap(), "it is recorded, by whomever");

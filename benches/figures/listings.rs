@@ -31,8 +31,6 @@ const SPAN: i64 = 365 * DAY;
 const DAY: i64 = 86_400;
 /// Slot of the spool held by the first substitute for a launcher, beyond those of real tasks.
 const FIRST_SLOT: i64 = 1000;
-/// Bytes of a slot.
-const SLOT: u64 = 4096;
 
 /// Measures `control list` of many live rows, as a table and as JSON.
 pub fn list(shop: &Workshop, size: Size) -> Result<Row> {
@@ -117,8 +115,6 @@ struct Crowd {
 fn crowd(shop: &Workshop, connection: &Connection, db: &Path, wanted: i64) -> Result<Crowd> {
     let program = compile(&shop.folder, "crowd", include_str!("../crowd.c"))?;
     let spool = Spool::path(db);
-    let length = u64::try_from(FIRST_SLOT + wanted)? * SLOT;
-    File::options().write(true).open(&spool)?.set_len(length)?;
     let mut parent = Flock::default();
     let (reading, writing) = std::io::pipe()?;
     parent.start(quiet(program).arg(wanted.to_string()).arg(&spool).arg(FIRST_SLOT.to_string()).stdout(writing))?;

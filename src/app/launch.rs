@@ -227,8 +227,7 @@ pub fn launch(spec: &Spec, inherited: &[i32], reporter: &mut dyn Reporter) -> Re
 pub fn resume(state: Box<LauncherState>, mut arrived: Arrived, reporter: &mut dyn Reporter) -> Finish {
     child::set_name(c"launch");
     let inbox = reexec::take_inbox(&mut arrived, state.inbox, state.ignored);
-    let spool = state.spool.and_then(|number| arrived.take(number).ok()).map(Spool::take_over);
-    let spool = spool.or_else(|| reexec::spool_again(&state.db, state.claimed.slot));
+    let spool = reexec::take_spool(&mut arrived, state.spool, &state.db, state.claimed.slot);
     let terminal = state.terminal.and_then(|number| arrived.take(number).ok());
     let terminal = terminal.map(|tty| Terminal::take_over_from(tty, state.lent.then_some(state.command)));
     let notify = state.notify.and_then(|number| arrived.take(number).ok()).map(Notify::take_over);
@@ -465,9 +464,10 @@ impl Launcher {
         if busy || self.pty.is_some() || !reporter.allows_reexec() {
             return;
         }
+        let spool = self.spool.as_ref().and_then(|spool| spool.file_of(self.claimed.slot).ok());
         let mut parcel = Parcel::default();
         let inbox = parcel.add(self.inbox.descriptor());
-        let spool = self.spool.as_ref().map(|spool| parcel.add(spool.descriptor()));
+        let spool = spool.as_ref().map(|file| parcel.add(file.as_fd()));
         let output = match &mut self.output {
             None => None,
             Some(output) => match output.hand_over(&mut |fd| parcel.add(fd)) {

@@ -7,7 +7,8 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    io::ErrorKind,
+    convert::Infallible,
+    io::{self, ErrorKind},
     path::Path,
     sync::Arc,
     time::Duration,
@@ -19,7 +20,7 @@ use crate::{
     io::{
         feedfile::{self, FeedError, FeedFile, Mark},
         process::{self, Snapshot},
-        spool::{SeenLocks, SelfReport, Spool},
+        spool::{SelfReport, Spool},
         store::{self, Claimed, DeadRows, Hold, LockTimeout, Refused, Start, Store, StoreError, StoreFailure},
         sys,
     },
@@ -67,14 +68,7 @@ pub struct Survey {
 /// # Errors
 /// The database cannot be read. A database that cannot be written is not an error.
 pub fn survey(store: &mut Store) -> Result<Survey, StoreError> {
-    let path = store.path().to_owned();
-    let (seen, tasks) = match store.has_more_tasks_than(MANY)? {
-        // Reading the kernel's list of locks takes as long as reading the rows. A lock that is missing in the list is
-        // tested separately.
-        true => sys::at_once(|| Locks::seen(&path), || store.tasks()),
-        false => (SeenLocks::default(), store.tasks()),
-    };
-    let mut found = look(&path, tasks?, seen, sys::now().wall);
+    let mut found = look(store.path(), |take| store.each_task(take), sys::now().wall)?;
     if found.live.iter().all(|live| live.status != Status::Orphaned) && found.ended.is_empty() {
         return Ok(found);
     }
@@ -117,8 +111,11 @@ pub fn survey(store: &mut Store) -> Result<Survey, StoreError> {
 
 /// Whether the task of a row has ended. Judges like [`survey`]; a task that cannot be judged counts as alive.
 fn is_dead(db: &Path, task: &Task) -> bool {
-    let found = look(db, vec![Arc::new(task.clone())], SeenLocks::default(), sys::now().wall);
-    !found.ended.is_empty()
+    let read = |take: &mut dyn FnMut(Arc<Task>)| {
+        take(Arc::new(task.clone()));
+        Ok::<_, Infallible>(())
+    };
+    look(db, read, sys::now().wall).is_ok_and(|found| !found.ended.is_empty())
 }
 
 /// Whether pids of this task mean the same processes in this process: false if the task runs in another pid namespace.
@@ -135,70 +132,73 @@ fn viewpoint() -> Viewpoint {
 enum Look {
     Judged(Judged),
     /// The launcher is gone: the task is what remains of its command, which is searched for next.
-    Lost(Box<Facts>, Option<Box<SelfReport>>),
+    Lost(Arc<Task>, Box<Facts>, Option<Box<SelfReport>>),
 }
 
 /// What a task is.
 enum Judged {
     Live(Live),
-    Ended(Box<End>),
+    Ended(Arc<Task>, Box<End>),
 }
 
-fn look(db: &Path, tasks: Vec<Arc<Task>>, seen: SeenLocks, now: Timestamp) -> Survey {
-    if tasks.is_empty() {
-        return Survey::default();
-    }
+/// Looks at each task that `read` passes on, and judges it. With many tasks, the first ones are looked at while the
+/// others are read.
+fn look<E>(
+    db: &Path,
+    read: impl FnOnce(&mut dyn FnMut(Arc<Task>)) -> Result<(), E>,
+    now: Timestamp,
+) -> Result<Survey, E> {
     let here = viewpoint();
-    let locks = Locks::of(db, seen);
-    let few = tasks.len() <= MANY;
+    let locks = Locks::of(db);
     // A task is judged while its row is in the cache of the processor that looked at it.
-    let look = |task: &Arc<Task>| {
-        let (facts, report) = look_at(task, &here, &locks);
-        match is_lost(task, &facts) {
-            true => Look::Lost(Box::new(facts), report),
-            false => Look::Judged(verdict_of(task, &facts, report, vec![], now, few.then_some(&here))),
+    let look = |task: Arc<Task>| {
+        let (facts, report) = look_at(&task, &here, &locks);
+        match is_lost(&task, &facts) {
+            true => Look::Lost(task, Box::new(facts), report),
+            false => Look::Judged(verdict_of(task, &facts, report, vec![], now)),
         }
     };
-    let mut looks: Vec<Look> = sys::on_all_processors(&tasks, MANY, |some| some.iter().map(look).collect());
-    let mut survivors = find_survivors(&tasks, &mut looks, &here);
-    let mut found = Survey { live: Vec::with_capacity(tasks.len()), ..Survey::default() };
-    for (task, look) in tasks.into_iter().zip(looks) {
+    let mut looks: Vec<Look> = sys::work_while_reading(MANY, read, |part| part.into_iter().map(look).collect())?;
+    let few = looks.len() <= MANY;
+    let mut survivors = find_survivors(&mut looks, &here);
+    let mut found = Survey { live: Vec::with_capacity(looks.len()), ..Survey::default() };
+    for look in looks {
         let judged = match look {
             Look::Judged(judged) => judged,
-            Look::Lost(facts, report) => {
+            Look::Lost(task, facts, report) => {
                 let survivors = survivors.remove(&task.id).unwrap_or_default();
-                verdict_of(&task, &facts, report, survivors, now, few.then_some(&here))
+                verdict_of(task, &facts, report, survivors, now)
             }
         };
         match judged {
-            Judged::Live(live) => found.live.push(live),
-            Judged::Ended(end) => found.ended.push((task, *end)),
+            Judged::Live(mut live) => {
+                live.stopped = few && is_launcher_stopped(&live.task, &here);
+                found.live.push(live);
+            }
+            Judged::Ended(task, end) => found.ended.push((task, *end)),
         }
     }
-    found
+    Ok(found)
 }
 
-/// Judges a task by its facts. `stopped_here` is the viewpoint from which a stopped launcher is looked for; `None` where
-/// tasks are too many for that.
+/// Judges a task by its facts, but for whether its launcher is stopped.
 fn verdict_of(
-    task: &Arc<Task>,
+    task: Arc<Task>,
     facts: &Facts,
     story: Option<Box<SelfReport>>,
     survivors: Vec<Process>,
     now: Timestamp,
-    stopped_here: Option<&Viewpoint>,
 ) -> Judged {
-    match judge(task, facts, now) {
+    match judge(&task, facts, now) {
         Verdict::Live(status) => {
-            let beat = last_beat(task, facts);
-            let stopped = stopped_here.is_some_and(|here| is_launcher_stopped(task, here));
-            Judged::Live(Live { task: Arc::clone(task), status, beat, survivors, story, stopped })
+            let beat = last_beat(&task, facts);
+            Judged::Live(Live { task, status, beat, survivors, story, stopped: false })
         }
         Verdict::Ended(mut end) => {
             if task.is_worker() {
                 end.feedback = story.as_deref().and_then(feedback_of_worker);
             }
-            Judged::Ended(end)
+            Judged::Ended(task, end)
         }
     }
 }
@@ -222,13 +222,13 @@ fn is_lost(task: &Task, facts: &Facts) -> bool {
 }
 
 /// Finds the remaining processes of each lost task, and records the result in its facts. Returns the processes by task id.
-fn find_survivors(tasks: &[Arc<Task>], looks: &mut [Look], here: &Viewpoint) -> HashMap<i64, Vec<Process>> {
+fn find_survivors(looks: &mut [Look], here: &Viewpoint) -> HashMap<i64, Vec<Process>> {
     let mut survivors = HashMap::new();
     // Two passes, because one pass over /proc can miss a process that forks and exits, or that is executing another
     // program.
     for _ in 0..2 {
-        let lost = tasks.iter().zip(looks.iter_mut()).filter_map(|(task, look)| match look {
-            Look::Lost(facts, _) if facts.survivors == Life::Gone => Some((task, facts)),
+        let lost = looks.iter_mut().filter_map(|look| match look {
+            Look::Lost(task, facts, _) if facts.survivors == Life::Gone => Some((task, facts)),
             Look::Lost(..) | Look::Judged(_) => None,
         });
         let mut lost = lost.peekable();
@@ -265,22 +265,19 @@ fn left_of(task: &Task, seen: &Snapshot, here: &Viewpoint) -> Vec<Process> {
 /// The locks that launchers hold on their slots.
 struct Locks {
     spool: Result<Spool, Lock>,
-    /// Locks in the kernel's list of all locks, by slot.
-    seen: SeenLocks,
 }
 
 impl Locks {
-    fn of(db: &Path, seen: SeenLocks) -> Locks {
-        let spool = Spool::open(db, false).map_err(|error| match error.kind() {
-            ErrorKind::NotFound | ErrorKind::PermissionDenied => Lock::NoSpool,
-            _ => Lock::Unknown,
-        });
-        Locks { spool, seen }
+    fn of(db: &Path) -> Locks {
+        Locks { spool: Spool::open(db, false).map_err(|error| Locks::without(&error)) }
     }
 
-    /// Returns the locks in the kernel's list of all locks, by slot.
-    fn seen(db: &Path) -> SeenLocks {
-        Spool::open(db, false).map(|spool| spool.seen_held()).unwrap_or_default()
+    /// Returns what is known of a lock whose file cannot be opened.
+    fn without(error: &io::Error) -> Lock {
+        match error.kind() {
+            ErrorKind::NotFound | ErrorKind::PermissionDenied => Lock::NoSpool,
+            _ => Lock::Unknown,
+        }
     }
 
     /// Returns the lock of a task's launcher, and whether the task may have reported something about itself.
@@ -291,10 +288,10 @@ impl Locks {
             (Ok(_), None) => return (Lock::NoSpool, true),
             (Ok(spool), Some(slot)) => (spool, slot),
         };
-        match self.seen.get(slot).map_or_else(|| spool.held(slot), |held| Ok(Some(held))) {
+        match spool.held(slot) {
             Ok(Some(held)) => (Lock::Held, held.has_report),
             Ok(None) => (Lock::Free, true),
-            Err(_) => (Lock::Unknown, true),
+            Err(error) => (Locks::without(&error), true),
         }
     }
 }

@@ -106,12 +106,16 @@ pub fn take_inbox(arrived: &mut Arrived, number: usize, ignored: u64) -> Inbox {
     }
 }
 
-/// Opens the spool whose descriptor did not arrive, and locks the task's slot again; `None` if that
-/// is not possible.
-pub fn spool_again(db: &Path, slot: i64) -> Option<Spool> {
-    let spool = Spool::open(db, true).ok()?;
-    let _ = spool.hold(slot);
-    Some(spool)
+/// Returns the spool with the lock on the task's slot. If its descriptor did not arrive, the spool
+/// is opened and the slot locked again; `None` if that is not possible.
+pub fn take_spool(arrived: &mut Arrived, number: Option<usize>, db: &Path, slot: i64) -> Option<Spool> {
+    let file = number.and_then(|number| arrived.take(number).ok());
+    let spool = file.and_then(|file| Spool::take_over(file, db, slot).ok());
+    spool.or_else(|| {
+        let spool = Spool::open(db, true).ok()?;
+        let _ = spool.hold(slot);
+        Some(spool)
+    })
 }
 
 /// The state of a launcher. Large fields are boxed: the process keeps stack pages that it once

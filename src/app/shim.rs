@@ -20,7 +20,7 @@ mod end;
 
 pub use begin::become_command;
 
-use std::{path::PathBuf, time::Duration};
+use std::{os::fd::AsFd, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -217,8 +217,10 @@ fn resume(carried: Box<ShimState>, mut arrived: Arrived) {
     let ear = arrived.take(carried.ear).ok().map(CommandSocket::take_over);
     let notify = carried.notify.and_then(|number| arrived.take(number).ok()).map(Notify::take_over);
     let notify = notify.map(|notify| Hearing::new(notify, carried.run.shim.pid));
-    let spool = carried.spool.and_then(|number| arrived.take(number).ok()).map(Spool::take_over);
-    let spool = spool.or_else(|| reexec::spool_again(&carried.order.db, carried.claimed.as_ref()?.slot));
+    let spool = carried
+        .claimed
+        .as_ref()
+        .and_then(|claimed| reexec::take_spool(&mut arrived, carried.spool, &carried.order.db, claimed.slot));
     let mut output = TaskOutput::take_over(*carried.output, &mut |number| arrived.take(number));
     output.copy_to([&carried.order.stdout, &carried.order.stderr].map(|stream| {
         // The error was already reported when the log was first opened.
@@ -704,9 +706,11 @@ impl Shim {
         }
         let Some(output) = self.output.as_mut().filter(|output| output.copies_are_settled()) else { return };
         let Some(ear) = &self.ear else { return };
+        let slot = self.claimed.as_ref().map(|claimed| claimed.slot);
+        let spool = self.spool.as_ref().zip(slot).and_then(|(spool, slot)| spool.file_of(slot).ok());
         let mut parcel = Parcel::default();
         let inbox = parcel.add(self.inbox.descriptor());
-        let spool = self.spool.as_ref().map(|spool| parcel.add(spool.descriptor()));
+        let spool = spool.as_ref().map(|file| parcel.add(file.as_fd()));
         let Some(output) = output.hand_over(&mut |fd| parcel.add(fd)) else { return };
         let mut order = self.order.clone();
         // Needed only for the start.

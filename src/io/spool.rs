@@ -9,6 +9,12 @@
 //! A slot belongs to the task whose row names it. Records that another task left there are
 //! recognized by their UPID.
 //!
+//! The spool consists of files of 256 slots each: `DATABASE-spool`, and beyond 256 live tasks
+//! `DATABASE-spool.1`, `DATABASE-spool.2` and so on. The kernel searches all locks of a file for each
+//! query of one, so one file for thousands of tasks would make a query thousands of times slower.
+//! Version 0.1 of taskwatcher kept all slots in the first file. Its launchers that still run are
+//! read there and get their requests there too.
+//!
 //! A launcher holds a lock on its slot from its claim to its exit. The lock is an
 //! open-file-description lock (fcntl(2)), which the kernel releases however the process ends. This
 //! sign of life needs no `/proc`: it is visible from any pid namespace, under any boot id and to
@@ -24,22 +30,22 @@
 use std::{
     ffi::OsStr,
     fs::{self, File},
-    io::{self, BufRead, BufReader, ErrorKind},
+    io::{self, ErrorKind},
     os::{
-        fd::{AsFd, BorrowedFd, OwnedFd},
+        fd::OwnedFd,
         unix::{
             ffi::OsStrExt,
             fs::{FileExt, MetadataExt},
         },
     },
     path::{Path, PathBuf},
+    sync::{Arc, PoisonError, RwLock},
 };
 
 use nix::{
     errno::Errno,
     fcntl::{FcntlArg, fcntl},
     libc,
-    sys::stat::{major, minor},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -51,6 +57,10 @@ use crate::model::{
 
 /// Bytes of a slot: one disk block.
 const SLOT: u64 = 4096;
+/// Slots of a file.
+const SLOTS_OF_FILE: i64 = 256;
+/// Files that a reader keeps open at once, at least: far below the usual limit of 1,024 descriptors.
+const OPEN_FILES: usize = 64;
 /// Bytes of the end record in a slot; the request and the report have the rest.
 const RECORD: u64 = 3072;
 /// Bytes of a request; the report has the rest.
@@ -117,142 +127,165 @@ pub enum Use {
     Unknown,
 }
 
-/// Locks on slots that were seen in the kernel's list of all locks.
-#[derive(Debug, Default)]
-pub struct SeenLocks {
-    /// By slot: slots are numbered densely, and thousands of them are looked up.
-    held: Vec<Option<Held>>,
+/// One open file of the spool.
+#[derive(Debug)]
+struct SpoolFile {
+    number: i64,
+    file: Arc<File>,
+    /// Whether this process locked a slot of the file: closing the file would unlock the slot.
+    locked: bool,
 }
 
-impl SeenLocks {
-    /// Returns how a slot is held; `None` if no lock on it was seen.
-    pub fn get(&self, slot: i64) -> Option<Held> {
-        self.held.get(usize::try_from(slot).ok()?).copied().flatten()
-    }
-
-    fn insert(&mut self, slot: usize, held: Held) {
-        if self.held.len() <= slot {
-            self.held.resize(slot + 1, None);
-        }
-        self.held[slot] = Some(held);
-    }
+/// A slot in its file.
+struct SlotPlace {
+    file: Arc<File>,
+    /// Offset of the slot in the file, in bytes.
+    offset: u64,
 }
 
 /// The open spool of one database.
 #[derive(Debug)]
 pub struct Spool {
-    file: File,
+    db: PathBuf,
+    /// Whether missing files are created.
+    create: bool,
+    /// Ordered by number.
+    parts: RwLock<Vec<SpoolFile>>,
 }
 
 impl Spool {
-    /// Returns the path of the spool of this database.
+    /// Returns the path of the first file of this database's spool.
     pub fn path(db: &Path) -> PathBuf {
         beside(db, "-spool")
     }
 
-    /// Opens the spool, creating it if asked to, readable by its owner only, regardless of the
-    /// umask.
+    /// Returns the path of the file that contains a slot.
     ///
-    /// In a folder where others can write, the file could be planted: its owner must be the owner
-    /// of the database or this user, and no link is followed. A spool created by root is given to
+    /// # Errors
+    /// The slot is negative.
+    pub fn path_of(db: &Path, slot: i64) -> io::Result<PathBuf> {
+        Ok(path_of_part(db, part_of(slot)?))
+    }
+
+    /// Opens the spool, creating it if asked to, readable by its owner only, regardless of the
+    /// umask. Files beyond the first are opened, or created, when a slot in them is used.
+    ///
+    /// In a folder where others can write, a file could be planted: its owner must be the owner
+    /// of the database or this user, and no link is followed. A file created by root is given to
     /// the owner of the database.
     ///
     /// # Errors
     /// Those of the file system; a refusal names the path and the owner.
     pub fn open(db: &Path, create: bool) -> io::Result<Spool> {
-        let path = Spool::path(db);
-        let beside = Beside::of(db);
-        let make = create.then_some(Make::exactly(0o600, beside.give));
-        let how = How { update: true, make, owners: &beside.owners, ..How::default() };
-        match safe_open::open_file(&path, &how) {
-            Ok(opened) => Ok(Spool { file: opened.file }),
-            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-                let folder = Folder::open(folder_of(&path));
-                let stat = folder.and_then(|folder| folder.stat_of(path.file_name().unwrap_or_default()));
-                let error =
-                    safe_open::with_owner(error, "it", stat.and_then(|stat| stat.ok_or(ErrorKind::NotFound.into())));
-                Err(io::Error::new(ErrorKind::PermissionDenied, format!("{path:?}: {error}")))
+        let first = SpoolFile { number: 0, file: Arc::new(open_part(db, 0, create)?), locked: false };
+        Ok(Spool { db: db.to_owned(), create, parts: RwLock::new(vec![first]) })
+    }
+
+    /// Returns the slot in its file, which is opened if necessary.
+    fn place(&self, slot: i64, create: bool) -> io::Result<SlotPlace> {
+        let number = part_of(slot)?;
+        let file = self.part(number, create)?;
+        let offset = u64::try_from(slot % SLOTS_OF_FILE).map_err(io::Error::other)? * SLOT;
+        Ok(SlotPlace { file, offset })
+    }
+
+    fn part(&self, number: i64, create: bool) -> io::Result<Arc<File>> {
+        let parts = self.parts.read().unwrap_or_else(PoisonError::into_inner);
+        if let Ok(at) = parts.binary_search_by_key(&number, |part| part.number) {
+            return Ok(Arc::clone(&parts[at].file));
+        }
+        drop(parts);
+        let file = Arc::new(open_part(&self.db, number, create)?);
+        let mut parts = self.parts.write().unwrap_or_else(PoisonError::into_inner);
+        if parts.len() >= OPEN_FILES {
+            parts.retain(|part| part.locked);
+        }
+        match parts.binary_search_by_key(&number, |part| part.number) {
+            // Another thread was faster.
+            Ok(at) => Ok(Arc::clone(&parts[at].file)),
+            Err(at) => {
+                parts.insert(at, SpoolFile { number, file: Arc::clone(&file), locked: false });
+                Ok(file)
             }
-            Err(error) => Err(error),
         }
     }
 
-    /// Locks a slot for as long as this descriptor of the spool is open in any process.
+    /// Returns where version 0.1 kept a slot, if that is another place than today.
+    fn old_place(&self, slot: i64) -> Option<SlotPlace> {
+        if slot < SLOTS_OF_FILE {
+            return None;
+        }
+        Some(SlotPlace { file: self.part(0, false).ok()?, offset: u64::try_from(slot).ok()?.checked_mul(SLOT)? })
+    }
+
+    /// Locks a slot for as long as this descriptor of its file is open in any process.
     /// `Ok(false)`: another process holds the lock.
     ///
     /// # Errors
     /// Where the file system has no locks.
     pub fn hold(&self, slot: i64) -> io::Result<bool> {
-        self.lock(offset(slot)?, 1)
-    }
-
-    fn lock(&self, at: u64, length: i64) -> io::Result<bool> {
-        let lock = flock_of(at, length)?;
-        match fcntl(&self.file, FcntlArg::F_OFD_SETLK(&lock)) {
-            Ok(_) => Ok(true),
-            Err(Errno::EAGAIN | Errno::EACCES) => Ok(false),
-            Err(error) => Err(error.into()),
+        let place = self.place(slot, self.create)?;
+        let locked = place.lock(0)?;
+        if locked {
+            let number = part_of(slot)?;
+            let mut parts = self.parts.write().unwrap_or_else(PoisonError::into_inner);
+            parts.iter_mut().filter(|part| part.number == number).for_each(|part| part.locked = true);
         }
+        Ok(locked)
     }
 
-    /// Unlocks each slot that is locked through this descriptor.
+    /// Unlocks each slot that is locked through this spool.
     pub fn release(&self) {
         let all = libc::flock { l_type: lock_type(libc::F_UNLCK), l_whence: 0, l_start: 0, l_len: 0, l_pid: 0 };
-        // A lock that cannot be released now is released when the descriptor is closed.
-        let _ = fcntl(&self.file, FcntlArg::F_OFD_SETLK(&all));
+        for part in self.parts.write().unwrap_or_else(PoisonError::into_inner).iter_mut() {
+            // A lock that cannot be released now is released when the descriptor is closed.
+            let _ = fcntl(&*part.file, FcntlArg::F_OFD_SETLK(&all));
+            part.locked = false;
+        }
     }
 
     /// Returns how a launcher holds this slot; `None` if the slot is not held.
     ///
     /// # Errors
-    /// Where the file system has no locks.
+    /// Where the file system has no locks; [`ErrorKind::NotFound`] if there is no file for the slot.
     pub fn held(&self, slot: i64) -> io::Result<Option<Held>> {
-        let mut lock = flock_of(offset(slot)?, 1)?;
-        fcntl(&self.file, FcntlArg::F_OFD_GETLK(&mut lock))?;
+        let place = self.place(slot, false)?;
+        let mut lock = flock_of(place.offset, 1)?;
+        fcntl(&*place.file, FcntlArg::F_OFD_GETLK(&mut lock))?;
         Ok((lock.l_type != lock_type(libc::F_UNLCK)).then_some(Held { has_report: lock.l_len != 1 }))
     }
 
-    /// Returns the slots that the kernel's list of all locks shows as held, in one read. A slot
-    /// missing there may still be held: on some file systems the list names other devices.
-    pub fn seen_held(&self) -> SeenLocks {
-        let mut seen = SeenLocks::default();
-        let Ok(meta) = self.file.metadata() else { return seen };
-        let file = format!("{:02x}:{:02x}:{}", major(meta.dev()), minor(meta.dev()), meta.ino());
-        let Ok(list) = File::open("/proc/locks") else { return seen };
-        let slots = usize::try_from(meta.len().div_ceil(SLOT)).unwrap_or(usize::MAX);
-        // The kernel gives a page at a time, so a buffer for all of it would only be memory to touch.
-        let mut list = BufReader::new(list);
-        let mut line = String::new();
-        while list.read_line(&mut line).is_ok_and(|len| len > 0) {
-            if let Some((slot, held)) = held_slot(&line, &file).filter(|(slot, _)| *slot < slots) {
-                seen.insert(slot, held);
-            }
-            line.clear();
-        }
-        seen
+    /// Continues with an inherited descriptor of the file that contains this slot, and the locks on
+    /// it.
+    ///
+    /// # Errors
+    /// The slot is negative.
+    pub fn take_over(fd: OwnedFd, db: &Path, slot: i64) -> io::Result<Spool> {
+        let part = SpoolFile { number: part_of(slot)?, file: Arc::new(fd.into()), locked: true };
+        Ok(Spool { db: db.to_owned(), create: true, parts: RwLock::new(vec![part]) })
     }
 
-    /// Continues with an inherited descriptor and the locks on it.
-    pub fn take_over(fd: OwnedFd) -> Spool {
-        Spool { file: fd.into() }
-    }
-
-    /// Returns the descriptor for [`Spool::take_over`].
-    pub fn descriptor(&self) -> BorrowedFd<'_> {
-        self.file.as_fd()
+    /// Returns the file that contains a slot, for [`Spool::take_over`].
+    ///
+    /// # Errors
+    /// The file cannot be opened.
+    pub fn file_of(&self, slot: i64) -> io::Result<Arc<File>> {
+        Ok(self.place(slot, self.create)?.file)
     }
 
     /// Returns which spool a process has open.
     pub fn use_by(&self, pid: i32) -> Use {
-        let Ok(own) = self.file.metadata() else { return Use::Unknown };
         let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else { return Use::Unknown };
         let mut other = Use::Unknown;
         for open in entries.filter_map(|entry| entry.ok().map(|entry| entry.path())) {
             let Ok(target) = fs::read_link(&open) else { continue };
-            let name = target.as_os_str().as_bytes();
-            let Some(db) = name.strip_suffix(b" (deleted)").unwrap_or(name).strip_suffix(b"-spool") else { continue };
+            let Some((db, number)) = database_and_part(target.as_os_str().as_bytes()) else { continue };
+            let own = self.part(number, false).and_then(|file| file.metadata());
             // Through the descriptor: the name may lead to another file by now.
-            if fs::metadata(&open).is_ok_and(|meta| (meta.dev(), meta.ino()) == (own.dev(), own.ino())) {
+            let is_own = |own: &fs::Metadata| {
+                fs::metadata(&open).is_ok_and(|meta| (meta.dev(), meta.ino()) == (own.dev(), own.ino()))
+            };
+            if own.as_ref().is_ok_and(is_own) {
                 return Use::This;
             }
             other = Use::Other(PathBuf::from(OsStr::from_bytes(db)));
@@ -265,14 +298,15 @@ impl Spool {
     /// # Errors
     /// When the disk is full.
     pub fn reserve(&self, slot: i64) -> io::Result<()> {
-        let end = offset(slot)? + SLOT;
-        let have = self.file.metadata()?.len();
+        let SlotPlace { file, offset } = self.place(slot, self.create)?;
+        let end = offset + SLOT;
+        let have = file.metadata()?.len();
         if have >= end {
             return Ok(());
         }
         // From the present end of the file, so that no earlier slot is ever a hole.
         let as_i64 = |n: u64| i64::try_from(n).map_err(io::Error::other);
-        nix::fcntl::posix_fallocate(&self.file, as_i64(have)?, as_i64(end - have)?)?;
+        nix::fcntl::posix_fallocate(&*file, as_i64(have)?, as_i64(end - have)?)?;
         Ok(())
     }
 
@@ -285,7 +319,7 @@ impl Spool {
     pub fn note_end(&self, slot: i64, upid: &str, end: &End) -> io::Result<()> {
         let mut end = end.clone();
         end.shorten(LONGEST_REASON);
-        self.write(offset(slot)?, RECORD, upid, &end)
+        self.place(slot, self.create)?.write(0, RECORD, upid, &end)
     }
 
     /// Writes an end durably.
@@ -294,12 +328,12 @@ impl Spool {
     /// Those of the disk.
     pub fn leave_end(&self, slot: i64, upid: &str, end: &End) -> io::Result<()> {
         self.note_end(slot, upid, end)?;
-        self.file.sync_data()
+        self.place(slot, self.create)?.file.sync_data()
     }
 
     /// Returns the end that was left for this task, if any.
     pub fn end_of(&self, slot: i64, upid: &str) -> Option<End> {
-        self.read(offset(slot).ok()?, RECORD, upid)
+        self.read(slot, 0, RECORD, upid)
     }
 
     /// Notes the address at which this task's launcher is notified of a request, for processes to
@@ -309,12 +343,12 @@ impl Spool {
     /// # Errors
     /// Those of the disk.
     pub fn note_address(&self, slot: i64, upid: &str, address: &str) -> io::Result<()> {
-        self.write(offset(slot)?, RECORD, upid, &Address { listens: address.to_owned() })
+        self.place(slot, self.create)?.write(0, RECORD, upid, &Address { listens: address.to_owned() })
     }
 
     /// Returns where this task's launcher listens, if it has noted an address and no end.
     pub fn address_of(&self, slot: i64, upid: &str) -> Option<String> {
-        self.read(offset(slot).ok()?, RECORD, upid).map(|address: Address| address.listens)
+        self.read(slot, 0, RECORD, upid).map(|address: Address| address.listens)
     }
 
     /// Leaves a request for this task's launcher.
@@ -322,12 +356,17 @@ impl Spool {
     /// # Errors
     /// Those of the disk.
     pub fn leave_request(&self, slot: i64, upid: &str, request: &Request) -> io::Result<()> {
-        self.write(offset(slot)? + RECORD, REQUEST, upid, request)
+        if let Some(old) = self.old_place(slot)
+            && old.file.metadata()?.len() > old.offset
+        {
+            old.write(RECORD, REQUEST, upid, request)?;
+        }
+        self.place(slot, self.create)?.write(RECORD, REQUEST, upid, request)
     }
 
     /// Returns the request that was left for this task, if any.
     pub fn request_of(&self, slot: i64, upid: &str) -> Option<Request> {
-        self.read(offset(slot).ok()? + RECORD, REQUEST, upid)
+        self.read(slot, RECORD, REQUEST, upid)
     }
 
     /// Publishes what a task reported on itself; a status that does not fit is cut.
@@ -335,12 +374,12 @@ impl Spool {
     /// # Errors
     /// Those of the disk.
     pub fn write_report(&self, slot: i64, upid: &str, story: &SelfReport) -> io::Result<()> {
-        let at = offset(slot)? + RECORD + REQUEST;
+        let place = self.place(slot, self.create)?;
         let mut story = story.clone();
         loop {
-            let written = self.write(at, SLOT - RECORD - REQUEST, upid, &story);
+            let written = place.write(RECORD + REQUEST, SLOT - RECORD - REQUEST, upid, &story);
             // Where the file system has no locks, readers always read the report.
-            let _ = written.is_ok() && self.lock(offset(slot)? + 1, 1).is_ok();
+            let _ = written.is_ok() && place.lock(1).is_ok();
             match written {
                 // Halved each time: JSON may have expanded one byte to six.
                 Err(error) if error.kind() == ErrorKind::FileTooLarge && !story.status.is_empty() => {
@@ -353,7 +392,25 @@ impl Spool {
 
     /// Returns what this task reported on itself, if anything.
     pub fn report_of(&self, slot: i64, upid: &str) -> Option<SelfReport> {
-        self.read(offset(slot).ok()? + RECORD + REQUEST, SLOT - RECORD - REQUEST, upid)
+        self.read(slot, RECORD + REQUEST, SLOT - RECORD - REQUEST, upid)
+    }
+
+    /// Reads the record of this task at an offset of its slot.
+    fn read<T: DeserializeOwned>(&self, slot: i64, at: u64, room: u64, upid: &str) -> Option<T> {
+        let record = self.place(slot, false).ok().and_then(|place| place.read(at, room, upid));
+        record.or_else(|| self.old_place(slot)?.read(at, room, upid))
+    }
+}
+
+impl SlotPlace {
+    /// Locks the byte at this offset of the slot. `Ok(false)`: another process holds the lock.
+    fn lock(&self, at: u64) -> io::Result<bool> {
+        let lock = flock_of(self.offset + at, 1)?;
+        match fcntl(&*self.file, FcntlArg::F_OFD_SETLK(&lock)) {
+            Ok(_) => Ok(true),
+            Err(Errno::EAGAIN | Errno::EACCES) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn write(&self, at: u64, room: u64, upid: &str, content: &impl Serialize) -> io::Result<()> {
@@ -364,14 +421,14 @@ impl Spool {
             let why = format!("a record of {} bytes does not fit its slot", bytes.len());
             return Err(io::Error::new(ErrorKind::FileTooLarge, why));
         }
-        self.file.write_all_at(&bytes, at)
+        self.file.write_all_at(&bytes, self.offset + at)
     }
 
     fn read<T: DeserializeOwned>(&self, at: u64, room: u64, upid: &str) -> Option<T> {
         let mut bytes = vec![0; usize::try_from(room).ok()?];
         let mut len = 0;
         while len < bytes.len() {
-            match self.file.read_at(&mut bytes[len..], at + len as u64) {
+            match self.file.read_at(&mut bytes[len..], self.offset + at + len as u64) {
                 Ok(0) => break,
                 Ok(n) => len += n,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -401,25 +458,50 @@ fn lock_type(kind: i32) -> i16 {
     i16::try_from(kind).unwrap_or_default()
 }
 
-/// Returns the slot of this file that a line of `/proc/locks` shows as held: `7: OFDLCK ADVISORY
-/// WRITE -1 fe:00:4711 4096 4096`.
-fn held_slot(line: &str, file: &str) -> Option<(usize, Held)> {
-    let mut fields = line.split_ascii_whitespace().skip(1);
-    let (kind, mode) = (fields.next()?, fields.nth(1)?);
-    if kind != "OFDLCK" || mode != "WRITE" {
-        return None;
+/// Returns the number of the file that contains a slot.
+fn part_of(slot: i64) -> io::Result<i64> {
+    match slot {
+        0.. => Ok(slot / SLOTS_OF_FILE),
+        ..0 => Err(io::Error::other("slot out of range")),
     }
-    let (at, start, end) = (fields.nth(1)?, fields.next()?, fields.next()?);
-    if at != file {
-        return None;
-    }
-    let slot = usize::try_from(start.parse::<u64>().ok()? / SLOT).ok()?;
-    Some((slot, Held { has_report: start != end }))
 }
 
-fn offset(slot: i64) -> io::Result<u64> {
-    let slot = u64::try_from(slot).map_err(io::Error::other)?;
-    slot.checked_mul(SLOT).ok_or_else(|| io::Error::other("slot out of range"))
+fn path_of_part(db: &Path, number: i64) -> PathBuf {
+    match number {
+        0 => Spool::path(db),
+        _ => beside(db, &format!("-spool.{number}")),
+    }
+}
+
+fn open_part(db: &Path, number: i64, create: bool) -> io::Result<File> {
+    let path = path_of_part(db, number);
+    let beside = Beside::of(db);
+    let make = create.then_some(Make::exactly(0o600, beside.give));
+    let how = How { update: true, make, owners: &beside.owners, ..How::default() };
+    match safe_open::open_file(&path, &how) {
+        Ok(opened) => Ok(opened.file),
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            let folder = Folder::open(folder_of(&path));
+            let stat = folder.and_then(|folder| folder.stat_of(path.file_name().unwrap_or_default()));
+            let stat = stat.and_then(|stat| stat.ok_or(ErrorKind::NotFound.into()));
+            let error = safe_open::with_owner(error, "it", stat);
+            Err(io::Error::new(ErrorKind::PermissionDenied, format!("{path:?}: {error}")))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Returns the path of the database and the number of the file, if an open file with this name is
+/// one of a spool.
+fn database_and_part(name: &[u8]) -> Option<(&[u8], i64)> {
+    const SPOOL: &[u8] = b"-spool";
+    let name = name.strip_suffix(b" (deleted)").unwrap_or(name);
+    if let Some(db) = name.strip_suffix(SPOOL) {
+        return Some((db, 0));
+    }
+    let dot = name.iter().rposition(|byte| *byte == b'.')?;
+    let number = std::str::from_utf8(&name[dot + 1..]).ok()?.parse().ok()?;
+    Some((name[..dot].strip_suffix(SPOOL)?, number))
 }
 
 /// FNV-1a: detects a torn record; it is not a protection against tampering.
@@ -466,8 +548,6 @@ mod tests {
         assert!(!other.hold(3).unwrap(), "one launcher a slot");
         spool.write_report(5, "a", &SelfReport::default()).unwrap();
         assert_eq!([3, 4, 5].map(|slot| other.held(slot).unwrap()), [silent, None, has_report]);
-        let seen = other.seen_held();
-        assert_eq!([3, 4, 5].map(|slot| seen.get(slot)), [silent, None, has_report]);
         spool.release();
         assert_eq!(other.held(5).unwrap(), None);
         assert!(other.hold(3).unwrap());
@@ -476,19 +556,63 @@ mod tests {
     }
 
     #[test]
-    fn only_a_write_lock_of_this_file_holds_a_slot() {
-        let read = |line: &str| held_slot(line, "fe:00:4711");
-        assert_eq!(read("7: OFDLCK ADVISORY  WRITE -1 fe:00:4711 8192 8192"), Some((2, Held { has_report: false })));
-        assert_eq!(read("7: OFDLCK ADVISORY  WRITE -1 fe:00:4711 8192 8193"), Some((2, Held { has_report: true })));
-        for other in [
-            "",
-            "7: OFDLCK",
-            "7: OFDLCK ADVISORY WRITE -1 fe:00:4712 8192 8192",
-            "7: POSIX ADVISORY WRITE 99 fe:00:4711 8192 8192",
-            "7: OFDLCK ADVISORY READ -1 fe:00:4711 8192 8192",
-            "7: -> OFDLCK ADVISORY WRITE -1 fe:00:4711 8192 8192",
-        ] {
-            assert_eq!(read(other), None, "{other}");
+    fn more_than_256_slots_are_kept_in_further_files() {
+        let (dir, spool) = spool();
+        let db = dir.path().join("x.db");
+        let further = dir.path().join("x.db-spool.2");
+        let reader = Spool::open(&db, false).unwrap();
+        assert_eq!(reader.held(600).unwrap_err().kind(), ErrorKind::NotFound);
+        assert!(spool.hold(600).unwrap());
+        spool.reserve(600).unwrap();
+        assert_eq!(fs::metadata(&further).unwrap().mode() & 0o777, 0o600);
+        assert_eq!(Spool::path_of(&db, 600).unwrap(), further);
+        spool.leave_end(600, "a", &end("why")).unwrap();
+        assert_eq!(reader.held(600).unwrap(), Some(Held { has_report: false }));
+        assert_eq!(reader.end_of(600, "a"), Some(end("why")));
+        assert_eq!([600 - 512, 600 - 256].map(|slot| reader.end_of(slot, "a")), [None, None]);
+        assert!(spool.part(1, true).is_ok() && reader.held(-1).is_err());
+        drop(Spool::take_over(spool.file_of(600).unwrap().try_clone().unwrap().into(), &db, 600).unwrap());
+        assert_eq!(reader.held(600).unwrap(), Some(Held { has_report: false }), "the first descriptor holds it");
+    }
+
+    #[test]
+    fn a_lock_outlasts_the_files_that_a_spool_closes_to_open_others() {
+        let (dir, spool) = spool();
+        let reader = Spool::open(&dir.path().join("x.db"), false).unwrap();
+        assert!(spool.hold(300).unwrap());
+        for part in 2..2 * i64::try_from(OPEN_FILES).unwrap() {
+            spool.reserve(part * SLOTS_OF_FILE).unwrap();
+        }
+        assert!(spool.parts.read().unwrap().len() <= OPEN_FILES);
+        assert!(reader.held(300).unwrap().is_some());
+        spool.release();
+        assert!(reader.held(300).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_slot_of_version_0_1_is_read_and_asked_where_its_launcher_looks() {
+        let (dir, spool) = spool();
+        let first = File::options().write(true).open(Spool::path(&dir.path().join("x.db"))).unwrap();
+        let old = SlotPlace { file: Arc::new(first), offset: 300 * SLOT };
+        old.write(0, RECORD, "a", &end("why")).unwrap();
+        assert_eq!(spool.end_of(300, "a"), Some(end("why")));
+        let request = Request { by: Asker::Control { user: "u".into(), pid: 5 }, signal: None };
+        spool.leave_request(300, "a", &request).unwrap();
+        let there = SlotPlace { file: spool.part(0, false).unwrap(), offset: 300 * SLOT };
+        assert_eq!(there.read(RECORD, REQUEST, "a"), Some(request.clone()));
+        let before = there.file.metadata().unwrap().len();
+        spool.leave_request(301, "b", &request).unwrap();
+        assert_eq!(there.file.metadata().unwrap().len(), before, "no new slot in the first file");
+    }
+
+    #[test]
+    fn the_database_of_an_open_spool_is_recognized_by_the_name() {
+        let of = |name: &'static str| database_and_part(name.as_bytes());
+        assert_eq!(of("/a/x.db-spool"), Some((&b"/a/x.db"[..], 0)));
+        assert_eq!(of("/a/x.db-spool (deleted)"), Some((&b"/a/x.db"[..], 0)));
+        assert_eq!(of("/a/x.db-spool.17 (deleted)"), Some((&b"/a/x.db"[..], 17)));
+        for other in ["", "/a/x.db", "/a/x.db-spool.", "/a/x.db-spool.x", "/a/x.db-spool.1.2", "/a/spool.1"] {
+            assert_eq!(of(other), None, "{other}");
         }
     }
 
@@ -497,9 +621,9 @@ mod tests {
         let (_dir, spool) = spool();
         spool.reserve(0).unwrap();
         spool.leave_end(0, "a", &end("why")).unwrap();
-        spool.file.write_all_at(b"?", 60).unwrap();
+        spool.part(0, false).unwrap().write_all_at(b"?", 60).unwrap();
         assert_eq!(spool.end_of(0, "a"), None);
-        spool.file.write_all_at(&[0xff; 30], 0).unwrap();
+        spool.part(0, false).unwrap().write_all_at(&[0xff; 30], 0).unwrap();
         assert_eq!(spool.end_of(0, "a"), None);
     }
 
@@ -565,7 +689,7 @@ mod tests {
         use std::os::unix::fs::MetadataExt;
         let (dir, spool) = spool();
         spool.reserve(7).unwrap();
-        let meta = spool.file.metadata().unwrap();
+        let meta = spool.part(0, false).unwrap().metadata().unwrap();
         assert!(meta.blocks() * 512 >= 8 * SLOT);
         assert_eq!(meta.mode() & 0o777, 0o600);
         std::os::unix::fs::symlink("/etc/passwd", dir.path().join("y.db-spool")).unwrap();

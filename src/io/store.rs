@@ -500,12 +500,20 @@ impl Store {
         })
     }
 
-    /// Returns all rows of `tasks`, by id.
+    /// Passes each task that has not ended to `take`, by number.
     ///
     /// # Errors
     /// [`StoreError`]
-    pub fn tasks(&self) -> Result<Vec<Arc<Task>>> {
-        self.read_rows(&format!("{SELECT_TASKS} ORDER BY id"), &[], |row| task_row(row).map(Arc::new))
+    pub fn each_task(&self, take: &mut dyn FnMut(Arc<Task>)) -> Result<()> {
+        let mut work = || {
+            let mut statement = self.db.prepare(&format!("{SELECT_TASKS} ORDER BY id"))?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                take(Arc::new(task_row(row)?));
+            }
+            Ok(())
+        };
+        work().map_err(self.failed("read"))
     }
 
     /// Returns the numbers of all tasks that have not ended.
@@ -514,16 +522,6 @@ impl Store {
     /// [`StoreError`]
     pub fn task_numbers(&self) -> Result<HashSet<i64>> {
         self.read_rows("SELECT id FROM tasks", &[], |row| row.get(0))
-    }
-
-    /// Whether more than `count` tasks have not ended.
-    ///
-    /// # Errors
-    /// [`StoreError`]
-    pub fn has_more_tasks_than(&self, count: usize) -> Result<bool> {
-        let offset = i64::try_from(count).unwrap_or(i64::MAX);
-        let sql = "SELECT EXISTS (SELECT 1 FROM tasks LIMIT 1 OFFSET ?1)";
-        self.db.query_row(sql, [offset], |row| row.get(0)).map_err(self.failed("read"))
     }
 
     /// Returns a task that has not ended.

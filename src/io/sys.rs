@@ -7,7 +7,7 @@ use std::{
     io::{self, Read},
     os::unix::fs::OpenOptionsExt,
     path::Path,
-    sync::OnceLock,
+    sync::{OnceLock, mpsc},
     time::Duration,
 };
 
@@ -258,20 +258,67 @@ pub fn on_all_processors<T: Sync, R: Send>(
     })
 }
 
-/// Runs two functions concurrently, `beside` on its own thread; one after the other if no thread
-/// can be started.
-pub fn at_once<A: Send, B>(beside: impl Fn() -> A + Sync, here: impl FnOnce() -> B) -> (A, B) {
-    let beside = &beside;
+/// Runs `work` on all items that `read` emits, in parts of `size` items, and returns the results in
+/// order. If there is more than one part, `work` runs on another thread while this one reads.
+///
+/// # Errors
+/// That of `read`.
+pub fn work_while_reading<T: Send, R: Send, E>(
+    size: usize,
+    read: impl FnOnce(&mut dyn FnMut(T)) -> Result<(), E>,
+    work: impl Fn(Vec<T>) -> Vec<R> + Sync,
+) -> Result<Vec<R>, E> {
+    let work = &work;
     std::thread::scope(|scope| {
-        let other = std::thread::Builder::new().spawn_scoped(scope, beside);
-        let done = here();
-        (other.ok().and_then(|thread| thread.join().ok()).unwrap_or_else(beside), done)
+        let (to, parts) = mpsc::channel();
+        let (mut parts, mut worker) = (Some(parts), None);
+        let (mut part, mut done) = (Vec::new(), Vec::new());
+        read(&mut |item| {
+            if part.len() == size {
+                let full = std::mem::replace(&mut part, Vec::with_capacity(size));
+                if let Some(parts) = parts.take() {
+                    let spawned = std::thread::Builder::new()
+                        .spawn_scoped(scope, move || parts.into_iter().flat_map(work).collect::<Vec<R>>());
+                    worker = spawned.ok();
+                }
+                // If no thread can be started, this thread does the work.
+                if let Err(mpsc::SendError(full)) = to.send(full) {
+                    done.extend(work(full));
+                }
+            }
+            part.push(item);
+        })?;
+        let Some(worker) = worker else {
+            done.extend(work(part));
+            return Ok(done);
+        };
+        // The worker receives until the sender is dropped, so it gets the last part too, or has panicked.
+        let _ = to.send(part);
+        drop(to);
+        Ok(worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn work_beside_reading_keeps_the_order_and_reports_the_error() {
+        for count in [0, 1, 10, 11, 20, 1005] {
+            let read = |emit: &mut dyn FnMut(usize)| {
+                (0..count).for_each(emit);
+                Ok::<_, ()>(())
+            };
+            let done = work_while_reading(10, read, |part| part.iter().map(|n| n * 2).collect()).unwrap();
+            assert_eq!(done, (0..count).map(|n| n * 2).collect::<Vec<_>>());
+            let fail = |emit: &mut dyn FnMut(usize)| {
+                (0..count).for_each(emit);
+                Err("unreadable")
+            };
+            assert_eq!(work_while_reading(10, fail, |part| part), Err("unreadable"));
+        }
+    }
 
     #[test]
     fn results_of_many_processors_are_in_order() {

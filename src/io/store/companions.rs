@@ -204,7 +204,7 @@ mod tests {
             check(&path, &small).unwrap();
             check(&path, &small).unwrap();
             let store = Store::open(&path, LockTimeout::USUAL).unwrap();
-            assert_eq!(store.tasks().unwrap().len(), 0);
+            assert_eq!(store.task_numbers().unwrap().len(), 0);
             let meta = fs::metadata(&shm).unwrap();
             assert!(meta.len() >= SHM && meta.blocks() * 512 >= SHM, "SQLite has not emptied it");
         }

@@ -19,7 +19,7 @@ use crate::model::{
 use super::{Context, PathKind, World, programs::ProgramLogTarget, report::At, server::Places, value::quoted};
 
 /// Suffixes of the files that SQLite and taskwatcher keep beside a database.
-const COMPANIONS: [&str; 5] = ["", "-wal", "-shm", "-journal", "-spool"];
+const COMPANIONS: [&str; 4] = ["", "-wal", "-shm", "-journal"];
 
 /// Suffixes of the folders that taskwatcher keeps beside a database.
 const FOLDERS: [&str; 2] = [LOGS, "-supervise"];
@@ -102,6 +102,8 @@ pub(super) fn check(
             let what = if suffix.is_empty() { "the database" } else { "a file of the database" };
             table.add(&beside(database, suffix), what, &places.database, 0);
         }
+        // The further files of the spool are named like the older files of a log.
+        table.add(&beside(database, "-spool"), "the spool of the database", &places.database, u32::MAX);
         for suffix in FOLDERS {
             table.add(&beside(database, suffix), "a folder of the database", &places.database, 0);
             folders.push(table.resolve(&beside(database, suffix)));
@@ -164,7 +166,8 @@ pub(super) fn check(
     for entry in &entries {
         let Some((of, number)) = older_file_of(&entry.path) else { continue };
         if let Some(log) = first.get(of.as_path()).filter(|log| log.backups >= number) {
-            let what = format!("{} is also an older file of {}", quoted(&entry.path.to_string_lossy()), log.what);
+            let part = if log.backups == u32::MAX { "a part" } else { "an older file" };
+            let what = format!("{} is also {part} of {}", quoted(&entry.path.to_string_lossy()), log.what);
             let at = if entry.written { &entry.at } else { &log.at };
             context.report.error(at, what, "choose another path");
         }
