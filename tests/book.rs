@@ -286,6 +286,23 @@ fn the_examples_of_the_book_print_what_it_says() {
 }
 
 #[test]
+fn examples_that_are_not_run_say_why() {
+    for path in pages() {
+        let page = fs::read_to_string(&path).unwrap();
+        let mut language = None;
+        for line in page.lines() {
+            language = match (line.strip_prefix("```"), language) {
+                (None, language) => language,
+                (Some(_), Some(_)) => None,
+                (Some(info), None) => Some(info),
+            };
+            let says_why = language.is_some_and(|info| info == "console" || info.split_once(' ').is_some());
+            assert!(!line.starts_with("$ ") || says_why, "{}: {line}", path.display());
+        }
+    }
+}
+
+#[test]
 fn a_page_is_read_as_steps() {
     let page = "<!-- run: hidden -->\n```sh run\na\nb\n```\n```text\n$ no\n```\n```console\n$ one\n$ two <<E\n> x\n> E\nout\n```\n";
     let step = |line, command: &str, expected: Option<&[&str]>| Step {
