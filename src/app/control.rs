@@ -12,15 +12,15 @@ use serde_json::{Value, json};
 use super::{
     control_args::{self as args, ControlArgs, Verb},
     db::{self, DbError},
-    log::{self, TaskLogRef},
+    log,
     reconcile::{self, Live, MANY},
     service::{
-        Found, HistoryPage, KillError, KillReport, Recent, Reservation, Reserved, ServiceError, TaskFilter, TaskList,
-        Tasks, WaitEnd, WaitOptions, Waited, find,
+        Found, HistoryPage, KillError, KillReport, LogError, LogExtent, Recent, Reservation, Reserved, ServiceError,
+        TaskFilter, TaskList, Tasks, Updated, WaitEnd, WaitOptions, Waited, last_lines,
     },
     show,
     time_expr::{BadTime, parse_when},
-    wait::{WaitError, Waiter, refuse_itself},
+    wait::{WaitError, Waiter},
 };
 use crate::{
     io::{
@@ -140,18 +140,6 @@ pub enum ControlError {
     /// A call of the service.
     #[error(transparent)]
     Service(ServiceError),
-    /// Waiting.
-    #[error(transparent)]
-    Wait(#[from] WaitError),
-    /// The log.
-    #[error(transparent)]
-    Log(#[from] log::LogError),
-    /// A system call on a process or the spool failed.
-    #[error("cannot {0}: {1}")]
-    System(&'static str, io::Error),
-    /// A supervisor uses the database.
-    #[error("cannot initialize database {0:?}: a supervisor uses it (pid {1}); shut it down first")]
-    Supervised(PathBuf, i32),
     /// The output could not be written.
     #[error("cannot write the output: {0}")]
     Write(#[from] io::Error),
@@ -160,7 +148,7 @@ pub enum ControlError {
 impl ControlError {
     /// Whether the reader of the output went away, which is not a failure.
     pub fn is_broken_pipe(&self) -> bool {
-        matches!(self, ControlError::Write(error) | ControlError::Log(log::LogError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe)
+        matches!(self, ControlError::Write(error) if error.kind() == io::ErrorKind::BrokenPipe)
     }
 
     /// Returns the kind of the error.
@@ -169,7 +157,6 @@ impl ControlError {
             ControlError::Db(error) => error.kind(),
             ControlError::Store(error) => error.kind(),
             ControlError::Service(error) => error.kind(),
-            ControlError::Wait(error) => error.kind(),
             ControlError::NothingYet(_) => ErrorKind::NothingYet,
             ControlError::Time(..)
             | ControlError::OtherOrder(_)
@@ -187,16 +174,11 @@ impl ControlError {
             | ControlError::NoRuns(_)
             | ControlError::NoSuchRemote(_)
             | ControlError::NoRemotes => ErrorKind::NotFound,
-            ControlError::RemoteThere(_)
-            | ControlError::ManyThere(..)
-            | ControlError::NotAgain(..)
-            | ControlError::Supervised(..) => ErrorKind::Conflict,
+            ControlError::RemoteThere(_) | ControlError::ManyThere(..) | ControlError::NotAgain(..) => {
+                ErrorKind::Conflict
+            }
             ControlError::Remote(..) => ErrorKind::Unreachable,
-            ControlError::Path(_)
-            | ControlError::Secret(_)
-            | ControlError::Log(_)
-            | ControlError::System(..)
-            | ControlError::Write(_) => ErrorKind::System,
+            ControlError::Path(_) | ControlError::Secret(_) | ControlError::Write(_) => ErrorKind::System,
         }
     }
 }
@@ -206,8 +188,21 @@ impl From<ServiceError> for ControlError {
         match error {
             // That the reader of the output is gone is the same wherever it shows.
             ServiceError::Write(error) => ControlError::Write(error),
+            ServiceError::Log(LogError::Write(error)) => ControlError::Write(error),
             error => ControlError::Service(error),
         }
+    }
+}
+
+impl From<LogError> for ControlError {
+    fn from(error: LogError) -> ControlError {
+        ServiceError::from(error).into()
+    }
+}
+
+impl From<WaitError> for ControlError {
+    fn from(error: WaitError) -> ControlError {
+        ServiceError::from(error).into()
     }
 }
 
@@ -375,7 +370,7 @@ impl Desk<'_, '_> {
                 self.print(&format!("\n{}", show::history_table(&ended, now, width, colours)))?;
                 for row in &ended.rows {
                     if let Some(words) = show::failure(row) {
-                        let lines = show::quoted(&log::last_lines(&self.db, row, FEW_LINES));
+                        let lines = show::quoted(&last_lines(&self.db, row, FEW_LINES));
                         self.print(&format!("\n{words}{lines}"))?;
                     }
                 }
@@ -399,7 +394,7 @@ impl Desk<'_, '_> {
                     value["feedback"] = serde_json::from_str(&values).unwrap_or(Value::Null);
                 }
                 let row = &live.task;
-                let lines = log::last_lines(&self.db, &**row, SOME_LINES);
+                let lines = last_lines(&self.db, &**row, SOME_LINES);
                 value["lastlines"] = lines.into();
                 value
             }
@@ -428,31 +423,13 @@ impl Desk<'_, '_> {
     }
 
     fn log(&mut self, wanted: &args::Log) -> Done {
-        let mut store = self.open()?;
-        let mut waiter = Waiter::new(&self.db);
-        let subject = loop {
-            let survey = reconcile::survey(&mut store)?;
-            match find(&store, &survey, &wanted.task)? {
-                // The log has no name before the task starts.
-                Some(Found::Live(live)) if live.status == Status::Reserved && wanted.follow => {
-                    waiter.wait(&mut store, &[&live], None)?;
-                }
-                Some(Found::Live(live)) => {
-                    // Following the task in which this process runs would read its own output and never end.
-                    if wanted.follow && wanted.limit.is_none() {
-                        refuse_itself(&live)?;
-                    }
-                    let task = &live.task;
-                    let place = TaskLogRef::from(&**task).path(&self.db);
-                    break log::Subject { id: task.id, log: place, live: Some(*live) };
-                }
-                Some(Found::Ended(row)) => {
-                    let place = TaskLogRef::from(&*row).path(&self.db);
-                    break log::Subject { id: row.taskid, log: place, live: None };
-                }
-                None => return Err(ServiceError::NoSuchTask(wanted.task.clone()).into()),
-            }
+        let mut tasks = Tasks::open(&self.db, self.out.patience)?;
+        let extent = match (wanted.follow, wanted.limit) {
+            (false, _) => LogExtent::Now,
+            (true, Some(_)) => LogExtent::Lines,
+            (true, None) => LogExtent::End,
         };
+        let found = tasks.log(&wanted.task, extent)?;
         let how = log::Wanted {
             tail: wanted.tail,
             start: wanted.start,
@@ -462,7 +439,7 @@ impl Desk<'_, '_> {
             terminal: (self.out.width)().is_some() && !wanted.raw,
             follow: wanted.follow,
         };
-        log::show(&mut store, subject, &how, self.out.data)?;
+        log::show(&mut tasks, &found, &how, self.out.data)?;
         Ok(0)
     }
 
@@ -569,14 +546,10 @@ impl Desk<'_, '_> {
     }
 
     fn update(&mut self) -> Done {
-        let mut store = self.open()?;
-        let survey = reconcile::survey(&mut store)?;
-        let statuses: Vec<(i64, Status)> = survey.live.iter().map(|live| (live.task.id, live.status)).collect();
-        store.update(&statuses, sys::now().wall.secs())?;
-        let (live, ended) = (survey.live.len(), if survey.settled { survey.ended.len() } else { 0 });
+        let Updated { live, settled } = Tasks::open(&self.db, self.out.patience)?.update()?;
         let text = match self.json {
-            true => json!({ "live": live, "settled": ended }).to_string(),
-            false => format!("{live} live, {ended} settled"),
+            true => json!({ "live": live, "settled": settled }).to_string(),
+            false => format!("{live} live, {settled} settled"),
         };
         self.print(&text)?;
         Ok(0)
@@ -586,8 +559,7 @@ impl Desk<'_, '_> {
 /// Returns an ended task as JSON, with its last lines if it failed.
 fn ended_json(db: &Path, row: &HistoryRow, count: usize) -> Value {
     let mut value = show::ended_json(row);
-    let lines =
-        if show::failure(row).is_some() || count == SOME_LINES { log::last_lines(db, row, count) } else { vec![] };
+    let lines = if show::failure(row).is_some() || count == SOME_LINES { last_lines(db, row, count) } else { vec![] };
     if let Some(object) = value.as_object_mut() {
         object.insert("lastlines".into(), lines.into());
     }
@@ -600,11 +572,6 @@ const FEW_LINES: usize = 3;
 const SOME_LINES: usize = 5;
 /// Number of ended tasks in `list --all`.
 const RECENT: usize = 20;
-
-/// Returns what makes a [`ControlError`] of a failed system call.
-pub(super) fn system(doing: &'static str) -> impl Fn(io::Error) -> ControlError {
-    move |error| ControlError::System(doing, error)
-}
 
 pub(super) fn time(option: &'static str, text: &Option<String>) -> Result<Option<i64>, ControlError> {
     let read = |text: &String| {

@@ -4,8 +4,7 @@ use super::{
     control::{ControlError, Desk, Done, progress_of},
     control_args as args,
     db::DbError,
-    reconcile,
-    service::history,
+    service::{Exported, ServiceError, Tasks},
     show,
 };
 use crate::{
@@ -15,14 +14,12 @@ use crate::{
 
 impl Desk<'_, '_> {
     pub(super) fn export(&mut self, wanted: &args::Export) -> Done {
-        let mut store = self.open().map_err(|error| match error {
-            ControlError::Db(error @ DbError::Store(StoreError::Missing(_))) => ControlError::NothingYet(error),
-            error => error,
+        let mut tasks = Tasks::open(&self.db, self.out.patience).map_err(|error| match error {
+            ServiceError::Db(error @ DbError::Store(StoreError::Missing(_))) => ControlError::NothingYet(error),
+            error => error.into(),
         })?;
-        // Live tasks are read before the ends, so that a task that ends meanwhile is listed as running, then as ended.
-        let survey = reconcile::survey(&mut store)?;
         let limit = usize::try_from(wanted.limit).unwrap_or(usize::MAX);
-        let export = store.export(wanted.since.as_ref(), limit)?;
+        let Exported { live, unsettled, ended: export } = tasks.export(wanted.since.as_ref(), limit)?;
         self.line(&ExportLine::Start {
             version: VERSION,
             taskwatcher: env!("CARGO_PKG_VERSION").to_owned(),
@@ -32,13 +29,12 @@ impl Desk<'_, '_> {
         })?;
         let now = sys::now().wall;
         let mut counted = [0; 2];
-        for live in &survey.live {
+        for live in &live {
             self.line(&ExportLine::Running { task: show::task_json(live, progress_of(live), now) })?;
             counted[0] += 1;
         }
-        // Ends that could not be moved to the history. They are printed again once they were moved.
-        for row in history::unsettled_of(&survey).into_rows().into_iter().chain(export.rows) {
-            self.line(&ExportLine::Ended { task: show::ended_json(&row) })?;
+        for row in unsettled.iter().chain(&export.rows) {
+            self.line(&ExportLine::Ended { task: show::ended_json(row) })?;
             counted[1] += 1;
         }
         let [running, ended] = counted;

@@ -17,10 +17,10 @@ use serde_json::{Value, json};
 
 use self::api::{ApiError, Host, Wanted};
 use super::{
-    control::{ControlError, Desk, Done, progress_of, system},
+    control::{ControlError, Desk, Done, progress_of},
     control_args::{self as args, RemoteVerb},
     db, reconcile,
-    service::history,
+    service::{history, system},
     show,
 };
 use crate::{

@@ -3,16 +3,24 @@
 //! The command line, the pages and the socket are faces of this service: a face turns what was asked for into a call, and
 //! the values and errors that come back into text, HTML or JSON.
 
+mod backup;
+mod check;
+mod clear;
+mod export;
 mod feedback;
 pub(super) mod history;
 mod kill;
 mod list;
+mod log;
 mod reserve;
+mod update;
+mod verify;
 mod wait;
 
 use std::{
     io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use super::{
@@ -31,10 +39,17 @@ use crate::{
     },
 };
 
+pub use self::check::{Check, Freshness};
+pub use self::clear::{ClearFilter, Cleared, Contents};
+pub use self::export::Exported;
 pub use self::history::HistoryPage;
 pub use self::kill::{EndError, KillError, KillOptions, KillReport, Killed, Reports};
 pub use self::list::{Recent, TaskFilter, TaskList};
+pub use self::log::{FoundLog, LogError, LogExtent, LogWatch, plain_line, why_none};
+pub(super) use self::log::{TaskLogRef, last_lines, log_of};
 pub use self::reserve::{Reservation, Reserved};
+pub use self::update::Updated;
+pub use self::verify::Verification;
 pub use self::wait::{WaitEnd, WaitOptions, Waited};
 
 /// The tasks of one database.
@@ -68,6 +83,15 @@ pub enum ServiceError {
     /// Waiting.
     #[error(transparent)]
     Wait(#[from] WaitError),
+    /// The log of a task.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// A supervisor uses the database.
+    #[error("cannot initialize database {0:?}: a supervisor uses it (pid {1}); shut it down first")]
+    Supervised(PathBuf, i32),
+    /// A system call, and what it was for.
+    #[error("cannot {0}: {1}")]
+    System(&'static str, #[source] io::Error),
     /// What takes the results failed.
     #[error("cannot write the output: {0}")]
     Write(#[from] io::Error),
@@ -79,12 +103,31 @@ impl ServiceError {
         match self {
             ServiceError::Db(error) => error.kind(),
             ServiceError::Store(error) => error.kind(),
-            ServiceError::Refused(_) => ErrorKind::Conflict,
+            ServiceError::Log(error) => error.kind(),
+            ServiceError::Refused(_) | ServiceError::Supervised(..) => ErrorKind::Conflict,
             ServiceError::NoSuchTask(_) => ErrorKind::NotFound,
             ServiceError::Wait(error) => error.kind(),
-            ServiceError::Handle(_) | ServiceError::Feedback(..) | ServiceError::Write(_) => ErrorKind::System,
+            ServiceError::Handle(_)
+            | ServiceError::Feedback(..)
+            | ServiceError::System(..)
+            | ServiceError::Write(_) => ErrorKind::System,
         }
     }
+
+    /// Whether rows may be deleted or may return after a power loss, so that their logs are still there.
+    pub fn keeps_logs(&self) -> bool {
+        matches!(self, ServiceError::Store(StoreError::Io(..)))
+    }
+}
+
+/// Returns what makes a [`ServiceError`] of a failed system call.
+pub(super) fn system(doing: &'static str) -> impl Fn(io::Error) -> ServiceError {
+    move |error| ServiceError::System(doing, error)
+}
+
+/// Converts a duration to seconds, for comparisons with unix seconds.
+pub(super) fn whole_seconds(length: Duration) -> i64 {
+    i64::try_from(length.as_secs()).unwrap_or(i64::MAX)
 }
 
 impl From<StoreFailure> for ServiceError {
@@ -113,7 +156,7 @@ impl Tasks {
         Ok(Tasks { db: db.to_owned(), store: db::open_or_create(db, patience)? })
     }
 
-    /// Returns the store, for what is not a call of the service yet: tasks of other hosts, and logs.
+    /// Returns the store, for what is not a call of the service: tasks of other hosts, and records of the supervisor.
     pub(super) fn store(&mut self) -> &mut Store {
         &mut self.store
     }

@@ -59,7 +59,7 @@ use self::{
     serve::{Asked, Hub},
 };
 use crate::{
-    app::log::TaskLogRef,
+    app::service::TaskLogRef,
     io::{
         child::{self, Reaped},
         inbox, notify, process,

@@ -1,91 +1,22 @@
 //! The verbs that work on a whole database: statistics, monitoring, backup, verification, retention.
 
-use std::{
-    collections::HashSet,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::{
-    control::{ControlError, Desk, Done, system, time},
-    control_args as args, reconcile,
-    service::{Tasks, history},
-    show, supervised,
+    control::{ControlError, Desk, Done, time},
+    control_args as args,
+    service::{Check, ClearFilter, Cleared, Contents, Freshness, Tasks, Verification, whole_seconds},
+    show,
 };
 use crate::{
-    io::{
-        logtree, process,
-        store::{self, Named, Store, StoreError},
-        sys,
-    },
+    io::sys,
     model::{
-        query::{Filter, Query},
-        stats::{CLOCK_STEP, Summary},
-        task::{Class, Process, exit_code, span},
-        upid::Upid,
+        stats::Summary,
+        task::{exit_code, span},
     },
 };
-
-/// Converts a duration to seconds, for comparisons with Unix seconds.
-fn seconds(length: Duration) -> i64 {
-    i64::try_from(length.as_secs()).unwrap_or(i64::MAX)
-}
-
-/// Removes the logs of deleted rows, and returns their number. Paths outside of the folder of logs are ignored. After a
-/// log that cannot be removed, the others are still removed.
-fn remove_logs(db: &Path, logs: &[Named]) -> Result<usize, ControlError> {
-    let folder = store::log_folder(db);
-    let (mut removed, mut failed) = (0, None);
-    for log in logs {
-        for path in log.usual.iter().chain([&log.column]) {
-            match logtree::remove(&folder, path) {
-                Ok(gone) => removed += usize::from(gone),
-                Err(error) => failed = failed.or(Some(error)),
-            }
-        }
-    }
-    failed.map_or(Ok(removed), |error| Err(ControlError::System("remove a log", error)))
-}
-
-/// Whether the launcher that is named in a log's file name still runs. Then the log is incomplete, although its task
-/// was deleted from the database.
-fn is_being_written(log: &Path) -> bool {
-    let upid = log.file_stem().and_then(|name| name.to_str()).and_then(|name| name.parse::<Upid>().ok());
-    upid.is_some_and(|upid| {
-        let launcher = i32::try_from(upid.pid).ok().map(|pid| Process { pid, pstart: upid.pstart });
-        upid.node() == sys::host_name() && launcher.is_some_and(|launcher| !process::gone(launcher))
-    })
-}
-
-/// Deletes old runs of a name from the history, with their logs: all but the `newest` ones, or those that ended before
-/// a time. Returns the number of deleted rows.
-///
-/// # Errors
-/// [`ControlError`]
-pub(super) fn forget_runs(
-    store: &mut Store,
-    name: &str,
-    newest: Option<u64>,
-    before: Option<i64>,
-) -> Result<usize, ControlError> {
-    let mut end = before;
-    if let Some(count) = newest {
-        let filter = Filter { name: Some(name.to_owned()), ..Filter::default() };
-        let query = Query { filter, limit: 1, after: None, offset: count.saturating_sub(1), reverse: false };
-        // Runs that ended in the same second as the oldest kept one are also kept.
-        match store.page(&query)?.rows.first() {
-            Some(oldest) => end = Some(oldest.endtime),
-            None => return Ok(0),
-        }
-    }
-    let which = store::Clear { before: end, name: Some(name.to_owned()), now: sys::now().wall.secs() + CLOCK_STEP };
-    let (rows, logs) = store.clear(&which)?;
-    let db = store.path().to_owned();
-    remove_logs(&db, &logs)?;
-    Ok(rows)
-}
 
 impl Desk<'_, '_> {
     pub(super) fn stats(&mut self, wanted: &args::Stats) -> Done {
@@ -117,30 +48,12 @@ impl Desk<'_, '_> {
     }
 
     pub(super) fn check(&mut self, wanted: &args::Check) -> Done {
-        let mut store = self.open()?;
-        let survey = reconcile::survey(&mut store)?;
-        let running = survey.live.iter().filter(|live| live.task.name == wanted.name && !live.task.is_reserved());
-        let running: Vec<i64> = running.map(|live| live.task.id).collect();
-        let now = sys::now().wall.secs();
-        let unsettled = history::unsettled_of(&survey);
-        let newest = |until: Option<i64>| -> Result<_, ControlError> {
-            let filter = Filter {
-                name: Some(wanted.name.clone()),
-                results: Class::ALL.into_iter().filter(|class| class.is_success()).collect(),
-                until,
-                ..Filter::default()
-            };
-            let query = Query { filter, limit: 1, after: None, offset: 0, reverse: false };
-            Ok(history::page(&store, &unsettled, &query)?.rows.pop())
-        };
-        // A success in the future was recorded while the clock was wrong, and does not count.
-        let last = newest(Some(now + CLOCK_STEP))?;
-        let future = newest(None)?.filter(|row| row.endtime > now + CLOCK_STEP);
-        let age = last.as_ref().map(|row| now.saturating_sub(row.endtime).max(0));
-        let (code, good) = match age {
-            None => (exit_code::NEVER, false),
-            Some(age) if age <= seconds(wanted.max_age) => (0, true),
-            Some(_) => (exit_code::FAILED, false),
+        let mut tasks = Tasks::open(&self.db, self.out.patience)?;
+        let Check { freshness, last, age, future, running } = tasks.check(&wanted.name, wanted.max_age)?;
+        let (code, good) = match freshness {
+            Freshness::Fresh => (0, true),
+            Freshness::Stale => (exit_code::FAILED, false),
+            Freshness::Never => (exit_code::NEVER, false),
         };
         if self.json {
             let object = json!({
@@ -149,7 +62,7 @@ impl Desk<'_, '_> {
                 "last_success": last.as_ref().map(|row| row.endtime),
                 "taskid": last.as_ref().map(|row| row.taskid),
                 "age": age,
-                "max_age": seconds(wanted.max_age),
+                "max_age": whole_seconds(wanted.max_age),
                 "future_success": future.as_ref().map(|row| row.endtime),
                 "running": running,
             });
@@ -181,10 +94,7 @@ impl Desk<'_, '_> {
     }
 
     pub(super) fn backup(&mut self, wanted: &args::Backup) -> Done {
-        let mut store = self.open()?;
-        // Ended tasks are settled first, so that the copy also has their ends.
-        reconcile::survey(&mut store)?;
-        let size = store.backup(&wanted.file)?;
+        let size = Tasks::open(&self.db, self.out.patience)?.backup(&wanted.file)?;
         let text = match self.json {
             true => json!({ "file": wanted.file.to_string_lossy(), "bytes": size }).to_string(),
             false => format!("{size} bytes written to {}", show::clean(&wanted.file.to_string_lossy())),
@@ -194,37 +104,14 @@ impl Desk<'_, '_> {
     }
 
     pub(super) fn verify(&mut self, wanted: &args::Verify) -> Done {
-        let mut store = self.open()?;
-        reconcile::survey(&mut store)?;
-        let folder = store::log_folder(&self.db);
-        // Files are listed before rows, because the row of a log exists before the log.
-        let files = logtree::list(&folder).map_err(system("list the folder of logs"))?;
-        let mut faults = store.verify(wanted.repair)?;
-        let mut known: HashSet<PathBuf> = HashSet::new();
-        let mut missing = vec![];
-        store.named_logs(&mut |named| {
-            let there = named.usual.as_ref().is_some_and(|usual| usual.exists()) || named.column.exists();
-            if named.ended && !there {
-                missing.push(named.id);
-            }
-            known.extend(named.usual);
-            known.insert(named.column);
-        })?;
-        let mut bytes = 0;
-        let damaged = faults.iter().any(|fault| fault.damage);
-        let strays = files.iter().filter(|file| !known.contains(&file.log) && !is_being_written(&file.log));
-        // In a damaged file rows may be missing, so their logs are not strays.
-        for file in strays.filter(|_| !damaged) {
-            let repaired = wanted.repair && logtree::remove(&folder, &file.log).map_err(system("remove a log"))?;
-            bytes += file.bytes;
-            faults.push(store::Fault::new(format!("a log that belongs to no task: {:?}", file.log), repaired));
-        }
-        let left = faults.iter().filter(|fault| !fault.repaired).count();
+        let found = Tasks::open(&self.db, self.out.patience)?.verify(wanted.repair)?;
+        let (left, damaged) = (found.left(), found.is_damaged());
+        let Verification { faults, logs, missing, stray_bytes } = found;
         let code = if left == 0 { 0 } else { exit_code::FAILED };
         if self.json {
             let list: Vec<Value> =
                 faults.iter().map(|fault| json!({ "fault": fault.what, "repaired": fault.repaired })).collect();
-            let object = json!({ "ok": left == 0, "faults": list, "logs": files.len(), "logs_missing": missing, "stray_bytes": bytes });
+            let object = json!({ "ok": left == 0, "faults": list, "logs": logs, "logs_missing": missing, "stray_bytes": stray_bytes });
             self.print(&object.to_string())?;
             return Ok(code);
         }
@@ -245,7 +132,7 @@ impl Desk<'_, '_> {
         let fault = |number: usize| show::count(number as u64, "fault");
         let verdict = match (faults.len(), left) {
             (0, _) => {
-                let logs = show::count(files.len() as u64, "log");
+                let logs = show::count(logs as u64, "log");
                 format!("no faults found by SQLite's integrity check and the rules of taskwatcher; {logs}")
             }
             (1, 0) => "1 fault, repaired".to_owned(),
@@ -263,30 +150,21 @@ impl Desk<'_, '_> {
     }
 
     pub(super) fn clear(&mut self, wanted: &args::Clear) -> Done {
-        let mut store = self.open()?;
-        reconcile::survey(&mut store)?;
-        let age = |age: Duration| sys::now().wall.secs().saturating_sub(seconds(age));
-        let which = store::Clear {
-            before: wanted.older_than.map(age),
-            name: wanted.name.clone(),
-            now: sys::now().wall.secs() + CLOCK_STEP,
-        };
-        let (rows, logs) = store.clearable(&which)?;
-        let what = format!("{} with {}", show::count(rows, "ended task"), show::count(logs, "log"));
-        if !self.is_sure(&wanted.sure, rows, logs, &what)? {
+        let mut tasks = Tasks::open(&self.db, self.out.patience)?;
+        let filter = ClearFilter { name: wanted.name.clone(), older_than: wanted.older_than, but_newest: None };
+        let all = tasks.clearable(&filter)?;
+        let what = format!("{} with {}", show::count(all.tasks, "ended task"), show::count(all.logs, "log"));
+        if !self.is_sure(&wanted.sure, all, &what)? {
             return Ok(if wanted.sure.dry_run { 0 } else { exit_code::FAILED });
         }
-        let (rows, logs) = store.clear(&which).inspect_err(|error| {
-            if matches!(error, StoreError::Io(..)) {
-                // The rows may be deleted, or return after a power loss, so their logs must not be removed yet.
+        let done = tasks.clear(&filter).inspect_err(|error| {
+            if error.keeps_logs() {
                 self.report("the logs of deleted tasks are kept; remove them with: control verify --repair");
             }
         })?;
-        sys::crash_point("clear.after");
-        let removed = remove_logs(&self.db, &logs)?;
         let text = match self.json {
-            true => json!({ "deleted": rows, "logs": removed }).to_string(),
-            false => format!("{rows} deleted, with {}", show::count(removed as u64, "log")),
+            true => json!({ "deleted": done.tasks, "logs": done.logs }).to_string(),
+            false => format!("{} deleted, with {}", done.tasks, show::count(done.logs, "log")),
         };
         self.print(&text)?;
         Ok(0)
@@ -294,16 +172,16 @@ impl Desk<'_, '_> {
 
     /// Whether to delete these rows: not with `--dry-run`, which prints `what`, and not if the user at the terminal
     /// declines.
-    fn is_sure(&mut self, sure: &args::Sure, rows: u64, logs: u64, what: &str) -> Result<bool, ControlError> {
+    fn is_sure(&mut self, sure: &args::Sure, all: Cleared, what: &str) -> Result<bool, ControlError> {
         if sure.dry_run {
             let text = match self.json {
-                true => json!({ "would_delete": rows, "logs": logs }).to_string(),
+                true => json!({ "would_delete": all.tasks, "logs": all.logs }).to_string(),
                 false => format!("would delete {what}"),
             };
             self.print(&text)?;
             return Ok(false);
         }
-        let Some(ask) = self.out.confirm.as_mut().filter(|_| !sure.yes && rows > 0) else { return Ok(true) };
+        let Some(ask) = self.out.confirm.as_mut().filter(|_| !sure.yes && all.tasks > 0) else { return Ok(true) };
         let is_sure = ask(&format!("delete {what}?"));
         if !is_sure {
             self.report("nothing was deleted");
@@ -312,32 +190,19 @@ impl Desk<'_, '_> {
     }
 
     pub(super) fn initialize(&mut self, wanted: &args::Initialize) -> Done {
-        if let Some(supervisor) = supervised::supervisor_of(&self.db) {
-            return Err(ControlError::Supervised(self.db.clone(), supervisor.process.pid));
-        }
-        let mut store = match wanted.sure.dry_run {
-            true => self.open()?,
-            false => super::db::open_or_create(&self.db, self.out.patience)?,
-        };
-        reconcile::survey(&mut store)?;
-        let (rows, with_logs) =
-            store.clearable(&store::Clear { before: None, name: None, now: sys::now().wall.secs() })?;
-        let far = store.remote_sizes()?.values().sum::<i64>().unsigned_abs();
+        let mut tasks = Tasks::open_to_initialize(&self.db, self.out.patience, wanted.sure.dry_run)?;
+        let Contents { own, of_remotes } = tasks.contents()?;
         let what = format!(
             "all of {}: {} with {}, {} of other hosts",
             show::clean(&self.db.to_string_lossy()),
-            show::count(rows, "ended task"),
-            show::count(with_logs, "log"),
-            show::count(far, "ended task"),
+            show::count(own.tasks, "ended task"),
+            show::count(own.logs, "log"),
+            show::count(of_remotes, "ended task"),
         );
-        if !self.is_sure(&wanted.sure, rows + far, with_logs, &what)? {
+        if !self.is_sure(&wanted.sure, Cleared { tasks: own.tasks + of_remotes, ..own }, &what)? {
             return Ok(if wanted.sure.dry_run { 0 } else { exit_code::FAILED });
         }
-        let mut logs = vec![];
-        // Logs of live tasks are still being written.
-        store.named_logs(&mut |named| logs.extend(named.ended.then_some(named)))?;
-        store.reset(wanted.force)?;
-        remove_logs(&self.db, &logs)?;
+        tasks.initialize(wanted.force)?;
         Ok(0)
     }
 }

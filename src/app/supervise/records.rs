@@ -14,7 +14,10 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::{
-    app::{db, reconcile, service::history, upkeep},
+    app::{
+        reconcile,
+        service::{ClearFilter, Tasks},
+    },
     io::{
         rundir::RunDir,
         store::{Late, LockTimeout, Store},
@@ -92,14 +95,14 @@ impl Records {
         let (done, results) = mpsc::channel();
         let (path, runs) = (self.path.clone(), self.runs.clone());
         let spawned = std::thread::Builder::new().name("database".to_owned()).spawn(move || {
-            let mut store: Option<Store> = None;
+            let mut opened: Option<Tasks> = None;
             for job in work {
                 let writes = matches!(job, RecordJob::Seen(_));
-                let served = serve(&path, &runs, &mut store, job);
+                let served = serve(&path, &runs, &mut opened, job);
                 let left = served.as_ref().is_ok_and(|left| *left) || runs.has_late();
                 let result = served.map(drop);
                 if result.is_err() {
-                    store = None;
+                    opened = None;
                 }
                 if done.send(Served { writes, result, left }).is_err() {
                     return;
@@ -210,23 +213,23 @@ impl Records {
 }
 
 /// Does a job; returns true if it must be repeated soon.
-fn serve(path: &Path, runs: &RunDir, store: &mut Option<Store>, job: RecordJob) -> Result<bool, String> {
+fn serve(path: &Path, runs: &RunDir, opened: &mut Option<Tasks>, job: RecordJob) -> Result<bool, String> {
     let mut left = false;
     let mut work = |job: &RecordJob| -> Result<Value, String> {
         let text = |error: &dyn std::fmt::Display| error.to_string();
-        let open = match store.take() {
-            Some(store) => store,
-            None => db::open_or_create(path, LOCK_TIMEOUT).map_err(|error| text(&error))?,
+        let open = match opened.take() {
+            Some(tasks) => tasks,
+            None => Tasks::open_or_create(path, LOCK_TIMEOUT).map_err(|error| text(&error))?,
         };
-        let store = store.insert(open);
+        let tasks = opened.insert(open);
         match job {
-            RecordJob::Seen(tasks) => {
-                store.seen(tasks, sys::now().wall.secs()).map_err(|error| text(&error))?;
+            RecordJob::Seen(seen) => {
+                tasks.store().seen(seen, sys::now().wall.secs()).map_err(|error| text(&error))?;
                 Ok(Value::Null)
             }
             RecordJob::Settle => {
-                take_in(runs, store)?;
-                let survey = reconcile::survey(store).map_err(|error| text(&error))?;
+                take_in(runs, tasks.store())?;
+                let survey = reconcile::survey(tasks.store()).map_err(|error| text(&error))?;
                 // The launcher is dead while its processes live, or the end could not be written
                 // just now.
                 left = survey.live.iter().any(|live| live.status == Status::Orphaned)
@@ -234,27 +237,23 @@ fn serve(path: &Path, runs: &RunDir, store: &mut Option<Store>, job: RecordJob) 
                 Ok(Value::Null)
             }
             RecordJob::Forget(names, keep) => {
-                let (newest, before) = match keep {
+                let (but_newest, older_than) = match keep {
                     Keep::All => return Ok(Value::Null),
                     Keep::Newest(count) => (Some(*count), None),
-                    Keep::Since(age) => {
-                        let age = i64::try_from(age.as_secs()).unwrap_or(i64::MAX);
-                        (None, Some(sys::now().wall.secs().saturating_sub(age)))
-                    }
+                    Keep::Since(age) => (None, Some(*age)),
                 };
                 for name in names {
-                    upkeep::forget_runs(store, name, newest, before).map_err(|error| text(&error))?;
+                    let filter = ClearFilter { name: Some(name.clone()), older_than, but_newest };
+                    tasks.clear(&filter).map_err(|error| text(&error))?;
                 }
                 Ok(Value::Null)
             }
             RecordJob::History(name, limit, _) => {
-                let survey = reconcile::survey(store).map_err(|error| text(&error))?;
                 let filter = Filter { name: Some(name.clone()), ..Filter::default() };
                 let limit = usize::try_from(*limit).unwrap_or(usize::MAX);
                 let query = Query { filter, limit, after: None, offset: 0, reverse: false };
-                let page =
-                    history::page(store, &history::unsettled_of(&survey), &query).map_err(|error| text(&error))?;
-                Ok(json!({ "rows": page.rows }))
+                let found = tasks.history(&query).map_err(|error| text(&error))?;
+                Ok(json!({ "rows": found.page.rows }))
             }
         }
     };

@@ -21,9 +21,8 @@ use crate::{
     app::{
         control,
         db::{self, DbError},
-        log::{self, TaskLogRef},
         reconcile::{self, Live, Survey},
-        service::{Found, KillOptions, Tasks, find, history},
+        service::{Found, FoundLog, KillOptions, TaskLogRef, Tasks, find, history, last_lines, log_of, why_none},
         show,
     },
     io::{
@@ -136,14 +135,6 @@ pub(super) enum TaskAndLog {
         /// Its last lines, or why it has no log.
         log: Result<Vec<String>, &'static str>,
     },
-}
-
-/// The log of a task.
-pub(super) struct TaskLogView {
-    /// Its path.
-    pub(super) path: PathBuf,
-    /// The task id, if the task is live.
-    pub(super) live: Option<i64>,
 }
 
 /// The context of a reading thread.
@@ -346,9 +337,9 @@ impl DataContext {
         let db = self.db.clone();
         let found = self.with(|store| Ok(find(store, &snapshot.survey, task)?))?.flatten();
         let lines = |log: TaskLogRef<'_>, status: Option<Status>| match log.path(&db) {
-            None => Err(log::why_none(status)),
+            None => Err(why_none(status)),
             Some(path) if status.is_none() && !path.exists() => Err("its file is missing"),
-            Some(_) => Ok(log::last_lines(&db, log, LINES)),
+            Some(_) => Ok(last_lines(&db, log, LINES)),
         };
         Ok(match found {
             None => None,
@@ -393,18 +384,10 @@ impl DataContext {
     }
 
     /// Returns the log of a task, or `None` if there is no such task or no log.
-    pub(super) fn log(&mut self, task: &TaskRef) -> Result<Option<TaskLogView>, DataError> {
+    pub(super) fn log(&mut self, task: &TaskRef) -> Result<Option<FoundLog>, DataError> {
         let snapshot = self.snapshot(FRESH)?;
         let found = self.with(|store| Ok(find(store, &snapshot.survey, task)?))?.flatten();
-        Ok(match found {
-            None => None,
-            Some(Found::Live(live)) => {
-                TaskLogRef::from(&*live.task).path(&self.db).map(|path| TaskLogView { path, live: Some(live.task.id) })
-            }
-            Some(Found::Ended(row)) => {
-                TaskLogRef::from(&*row).path(&self.db).map(|path| TaskLogView { path, live: None })
-            }
-        })
+        Ok(found.and_then(|found| log_of(found, &self.db).ok()))
     }
 
     /// Whether a task is live.

@@ -14,7 +14,7 @@ use super::{
     server::PeerClosed,
 };
 use crate::{
-    app::log,
+    app::service::{FoundLog, plain_line},
     io::{logread::LogReader, sys, tail::Growing},
     model::{http::Pieces, web},
 };
@@ -211,12 +211,7 @@ pub(super) fn program_log(mut logs: Vec<Growing>, mut left: PeerClosed) -> mpsc:
 
 /// Sends the log of a task as it grows, until the task has ended. `first` is the number of its last bytes to begin
 /// with.
-pub(super) fn task_log(
-    site: &Rc<Site>,
-    found: data::TaskLogView,
-    first: u64,
-    mut left: PeerClosed,
-) -> mpsc::Receiver<Bytes> {
+pub(super) fn task_log(site: &Rc<Site>, found: FoundLog, first: u64, mut left: PeerClosed) -> mpsc::Receiver<Bytes> {
     let (send, receive) = mpsc::channel(1);
     let site = Rc::clone(site);
     tokio::task::spawn_local(async move {
@@ -257,7 +252,7 @@ pub(super) fn task_log(
                 () = send.closed() => return,
                 _ = left.wait_for(|left| *left) => return,
             }
-            if let Some(task) = found.live
+            if let Some(task) = found.live.as_ref().map(|live| live.task.id)
                 && sys::now().mono.saturating_sub(looked) >= LOOK_AT_TASK
             {
                 looked = sys::now().mono;
@@ -287,7 +282,7 @@ impl ShownLines {
             if piece.ends_with(b"\n") || self.rest.len() > LONGEST_LINE {
                 let line = std::mem::take(&mut self.rest);
                 if !std::mem::take(&mut self.cut) {
-                    text.push_str(&self.more_of(log::plain_line(&line)));
+                    text.push_str(&self.more_of(plain_line(&line)));
                     text.push('\n');
                 }
                 self.sent.clear();
@@ -301,7 +296,7 @@ impl ShownLines {
         if self.cut || self.rest.is_empty() {
             return String::new();
         }
-        self.more_of(log::plain_line(&self.rest))
+        self.more_of(plain_line(&self.rest))
     }
 
     /// Returns the text that completes the sent part to this line. If the program overwrote the line, it is the whole
@@ -317,7 +312,7 @@ impl ShownLines {
 
     fn finish(&mut self) -> String {
         let rest = std::mem::take(&mut self.rest);
-        if self.cut || rest.is_empty() { String::new() } else { self.more_of(log::plain_line(&rest)) }
+        if self.cut || rest.is_empty() { String::new() } else { self.more_of(plain_line(&rest)) }
     }
 }
 
