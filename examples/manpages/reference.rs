@@ -74,13 +74,13 @@ fn row(arg: &Arg) -> String {
         true => arg.get_value_names().unwrap_or_default().join(" "),
         false => String::new(),
     };
-    let mut names: Vec<String> = arg.get_short().iter().map(|short| format!("-{short}")).collect();
-    names.extend(arg.get_long().map(|long| format!("--{long}")));
-    let mut spelled: Vec<String> = names.iter().map(|name| code(&format!("{name} {value}"))).collect();
-    if spelled.is_empty() {
-        spelled.push(code(&value));
-    }
-    format!("| {} | {} |\n", spelled.join(", "), meaning(arg))
+    let short = arg.get_short().map(|short| code(&format!("-{short}")));
+    let long = match arg.get_long() {
+        Some(long) => code(&format!("--{long} {value}")),
+        None => code(&value),
+    };
+    let names: Vec<String> = short.into_iter().chain([long]).collect();
+    format!("| {} | {} |\n", names.join(", "), meaning(arg))
 }
 
 /// Returns the help of an argument with what clap adds to it: the values, the default, other names.
@@ -88,14 +88,17 @@ fn meaning(arg: &Arg) -> String {
     let mut text = escaped(&arg.get_help().map(ToString::to_string).unwrap_or_default());
     if arg.get_action().takes_values() && !arg.is_hide_possible_values_set() {
         let values = arg.get_possible_values();
-        let values = values.iter().filter(|value| !value.is_hide_set()).map(|value| match value.get_help() {
-            Some(help) => format!("{}: {}", code(value.get_name()), escaped(&help.to_string())),
-            None => code(value.get_name()),
-        });
-        let values = values.collect::<Vec<_>>();
-        if !values.is_empty() {
-            let between = if values.iter().any(|value| value.contains(": ")) { "; " } else { ", " };
-            text.push_str(&format!(": {}", values.join(between)));
+        let shown = || values.iter().filter(|value| !value.is_hide_set());
+        let described: Vec<String> = shown()
+            .filter_map(|value| {
+                Some(format!("{}: {}", code(value.get_name()), escaped(&value.get_help()?.to_string())))
+            })
+            .collect();
+        if !described.is_empty() {
+            text.push_str(&format!(". {}", described.join("; ")));
+        } else if !shown().all(|value| text.contains(value.get_name())) {
+            let names: Vec<String> = shown().map(|value| code(value.get_name())).collect();
+            text.push_str(&format!(": {}", names.join(", ")));
         }
     }
     let default: Vec<String> = arg.get_default_values().iter().map(|value| value.to_string_lossy().into()).collect();
@@ -113,8 +116,14 @@ fn code(text: &str) -> String {
     format!("`{}`", text.trim().replace('|', "\\|"))
 }
 
-/// Returns a text whose characters mean nothing to Markdown.
+/// Returns a text whose characters mean nothing to Markdown, with options as code.
 fn escaped(text: &str) -> String {
+    let is_option = |word: &str| word.strip_prefix("--").is_some_and(|name| name.starts_with(char::is_alphabetic));
+    let words = text.split(' ').map(|word| {
+        let option = word.trim_end_matches([':', ',', ';', '.', ')', ']']);
+        if is_option(option) { word.replacen(option, &format!("`{option}`"), 1) } else { word.to_owned() }
+    });
+    let text = words.collect::<Vec<_>>().join(" ");
     let mut done = String::with_capacity(text.len());
     let mut in_code = false;
     for c in text.chars() {
