@@ -121,7 +121,8 @@ impl Names {
     fn of(world: &World) -> Names {
         let user = User::from_uid(geteuid()).unwrap().map(|user| user.name).unwrap_or_default();
         let host = gethostname().unwrap().to_string_lossy().into_owned();
-        Names { user, host, home: world.path("").to_string_lossy().trim_end_matches('/').to_owned() }
+        let home = world.path("").canonicalize().unwrap();
+        Names { user, host, home: home.to_string_lossy().into_owned() }
     }
 
     /// Returns printed lines as the book has them.
@@ -131,12 +132,15 @@ impl Names {
         let text = text.strip_suffix('\n').unwrap_or(&text);
         // A supervisor of root warns that it is one.
         let lines = text.lines().filter(|line| !(self.user == "root" && line.starts_with("supervise: warning:")));
-        let word = |word: &str| match word {
-            word if word == self.user => "ann".to_owned(),
-            word if word == self.host => "desk".to_owned(),
-            word => word.to_owned(),
+        let line = |line: &str| {
+            let is_host = line.starts_with("host ");
+            let word = |word: &str| match word {
+                word if word == self.user => "ann".to_owned(),
+                word if word == self.host && is_host => "desk".to_owned(),
+                word => word.to_owned(),
+            };
+            line.split(' ').map(word).collect::<Vec<_>>().join(" ")
         };
-        let line = |line: &str| line.split(' ').map(word).collect::<Vec<_>>().join(" ");
         let mut lines: Vec<String> = lines.map(line).collect();
         while lines.last().is_some_and(|line| line.is_empty()) {
             lines.pop();

@@ -305,3 +305,19 @@ fn the_reference_describes_every_command_and_code_of_the_protocol() {
         assert!(page.contains(&format!("`{word}`")), "{word} is not in docs/reference/protocol.md");
     }
 }
+
+#[test]
+fn each_row_of_the_benchmarks_is_one_that_the_bench_prints() {
+    let page = file("docs/benchmarks.md");
+    let table = page.split("<!-- figures").nth(1).unwrap().split("<!-- end of figures -->").next().unwrap();
+    let rows: Vec<Vec<&str>> =
+        table.lines().filter(|line| line.starts_with("| ")).map(|line| line.split(" | ").collect()).collect();
+    let files = fs::read_dir(root().join("benches/figures")).unwrap().map(|entry| entry.unwrap().path());
+    let bench: String = files.map(|path| fs::read_to_string(path).unwrap()).collect();
+    assert!(rows.len() > 30, "{} rows", rows.len());
+    for row in rows.iter().skip(1) {
+        for cell in [row[0].trim_start_matches("| "), row[3]] {
+            assert!(bench.contains(cell.trim()), "no row of benches/figures has {cell:?}");
+        }
+    }
+}

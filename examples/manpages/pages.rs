@@ -103,7 +103,7 @@ fn extra(program: Program) -> Extra {
                     "Reserve the id before the command starts.",
                 ),
             ],
-            see_also: &["control(1)", "parse(1)"],
+            see_also: &["control(1)", "parse(1)", "taskwatcher(7)"],
         },
         Program::Control => Extra {
             exit: &[
@@ -124,7 +124,7 @@ fn extra(program: Program) -> Extra {
                 ("control kill --now 12", "Kill a task and all of its descendants immediately."),
                 ("control --list", "Same as control list: every verb can be written with leading dashes."),
             ],
-            see_also: &["launch(1)", "parse(1)", "sqlite3(1)"],
+            see_also: &["launch(1)", "parse(1)", "sqlite3(1)", "taskwatcher(7)"],
         },
         Program::Parse => Extra {
             exit: &[
@@ -152,7 +152,7 @@ fn extra(program: Program) -> Extra {
                     "Print the fields of a UPID as JSON.",
                 ),
             ],
-            see_also: &["launch(1)", "control(1)"],
+            see_also: &["launch(1)", "control(1)", "taskwatcher(7)"],
         },
         Program::Supervise => Extra {
             exit: &[
@@ -182,7 +182,7 @@ fn extra(program: Program) -> Extra {
                 ("supervise restart web 'workers:*'", "Restart a process and all processes of a group."),
                 ("supervise tail -f web stderr", "Print the output of a process until Ctrl-C."),
             ],
-            see_also: &["control(1)", "launch(1)", "taskmaster.conf.toml(5)"],
+            see_also: &["control(1)", "launch(1)", "taskmaster.conf.toml(5)", "taskwatcher(7)"],
         },
     }
 }
