@@ -8,7 +8,7 @@ pub(super) mod endpoint;
 pub(super) mod follow;
 
 use std::{
-    io::{self, ErrorKind, Write},
+    io::{self, Write},
     os::fd::BorrowedFd,
     path::Path,
     time::Duration,
@@ -29,9 +29,10 @@ use crate::{
     model::{
         ansi,
         client::{
-            OtherProtocol, Unreachable, check_protocol, exit, exit_code, is_cut, plain, reason, show as lines_of,
+            DONE, OtherProtocol, Unreachable, check_protocol, exit_code, is_cut, plain, reason, show as lines_of,
         },
         config::{Finding, Unreadable},
+        error::ErrorKind,
         jobs::{self, BadJobRef, Job, JobInfo, JobRef, Session},
         program::ServerUrl,
         query::Page,
@@ -122,7 +123,7 @@ pub(super) fn act(
         }
         (ActionPlan::Ask { command, wait }, Some(place)) => ask(args, place, session, command, *wait, output),
         (ActionPlan::Local(words), Some(place)) => run_here(place, session, words, output).map(only),
-        (ActionPlan::Ask { .. } | ActionPlan::Local(_) | ActionPlan::Elsewhere, _) => Ok(only(exit::OK)),
+        (ActionPlan::Ask { .. } | ActionPlan::Local(_) | ActionPlan::Elsewhere, _) => Ok(only(DONE)),
     };
     let command = if let ActionPlan::Ask { command, .. } = &wanted { Some(command) } else { None };
     finish(done, command, output)
@@ -152,7 +153,7 @@ fn finish(done: Result<Acted, ClientError>, command: Option<&Command>, output: &
 pub(super) fn failed(error: ClientError, command: Option<&Command>, output: &mut ClientOutput<'_>) -> u8 {
     match &error {
         // The reader has seen enough.
-        ClientError::Write(error) if error.kind() == ErrorKind::BrokenPipe => return exit::OK,
+        ClientError::Write(error) if error.kind() == io::ErrorKind::BrokenPipe => return DONE,
         ClientError::Invalid(findings) => {
             for finding in findings {
                 complain(output, &finding.to_string());
@@ -168,20 +169,22 @@ pub(super) fn failed(error: ClientError, command: Option<&Command>, output: &mut
         }
         other => complain(output, &other.to_string()),
     }
-    match (error, command) {
-        (ClientError::Unreadable(_) | ClientError::Invalid(_), _) => exit::USAGE,
-        (ClientError::Unreachable { why, .. }, Some(command)) => why.exit_code(command),
-        (ClientError::Protocol { .. }, _) => exit::PROTOCOL,
-        (ClientError::Interrupted, _) => exit::INTERRUPTED,
-        (
-            ClientError::Unreachable { .. }
-            | ClientError::Write(_)
-            | ClientError::NeedsSocket(_)
-            | ClientError::NoJob(_)
-            | ClientError::CannotRun { .. }
-            | ClientError::Broken(_),
-            _,
-        ) => exit::FAILED,
+    error.kind(command).exit_code()
+}
+
+impl ClientError {
+    /// Returns the kind of the error, for this command.
+    fn kind(&self, command: Option<&Command>) -> ErrorKind {
+        match self {
+            ClientError::Unreadable(_) | ClientError::Invalid(_) => ErrorKind::Usage,
+            ClientError::Unreachable { why, .. } => command.map_or(ErrorKind::Unreachable, |command| why.kind(command)),
+            ClientError::Protocol { .. } => ErrorKind::OtherProtocol,
+            ClientError::Interrupted => ErrorKind::Interrupted,
+            ClientError::NoJob(_) => ErrorKind::NotFound,
+            ClientError::NeedsSocket(_) => ErrorKind::Unsupported,
+            ClientError::Write(_) | ClientError::CannotRun { .. } => ErrorKind::System,
+            ClientError::Broken(_) => ErrorKind::Failed,
+        }
     }
 }
 
@@ -231,7 +234,7 @@ fn completions(shell: Shell, output: &mut ClientOutput<'_>) -> Result<u8, Client
     let mut script = Vec::new();
     generate(shell, &mut command, "supervise", &mut script);
     output.out.write_all(&script)?;
-    Ok(exit::OK)
+    Ok(DONE)
 }
 
 /// A response, and the line that contained it.

@@ -34,7 +34,8 @@ use crate::{
         terminal::{CTRL_C, Keyboard},
     },
     model::{
-        client::{exit, plain},
+        client::{DONE, plain},
+        error::ErrorKind,
         jobs::{AutoResume, Session},
         program::{ClientSpec, ServerUrl},
         shell::{self, complete},
@@ -140,22 +141,22 @@ impl Shell<'_, '_> {
         loop {
             bytes.clear();
             match lines.read_until(b'\n', &mut bytes) {
-                Ok(0) => return exit::OK,
+                Ok(0) => return DONE,
                 Ok(_) => {}
                 Err(error) => {
                     complain(self.output, &format!("cannot read the next line: {error}"));
-                    return exit::FAILED;
+                    return ErrorKind::Failed.exit_code();
                 }
             }
             let code = match std::str::from_utf8(&bytes) {
                 Ok(line) => self.line(plain_line(line)),
                 Err(_) => self.wrong("this line is not UTF-8"),
             };
-            if strict && code != exit::OK {
+            if strict && code != DONE {
                 return code;
             }
             if self.over {
-                return exit::OK;
+                return DONE;
             }
         }
     }
@@ -176,7 +177,7 @@ impl Shell<'_, '_> {
             Ok(editor) => editor,
             Err(error) => {
                 complain(self.output, &format!("cannot use the terminal: {error}"));
-                return exit::FAILED;
+                return ErrorKind::Failed.exit_code();
             }
         };
         if let Some(printer) = editor.printer() {
@@ -214,7 +215,7 @@ impl Shell<'_, '_> {
         if let Some(file) = &mut file {
             let _ = file.shorten();
         }
-        exit::OK
+        DONE
     }
 
     /// Prints pending notices, and starts the listener if needed.
@@ -238,7 +239,7 @@ impl Shell<'_, '_> {
             Err(error) => return self.wrong(&error.to_string()),
         };
         if words.is_empty() {
-            return exit::OK;
+            return DONE;
         }
         self.notices.begin();
         // An earlier Ctrl-C is over; a simple terminal sends it along with a line that is
@@ -256,7 +257,7 @@ impl Shell<'_, '_> {
             Err(NotDone::Help(text)) => {
                 let _ = writeln!(self.output.out, "{}", text.trim_end());
                 let _ = self.output.out.flush();
-                exit::OK
+                DONE
             }
             Err(NotDone::Wrong(text)) => self.wrong(&text),
         }
@@ -283,7 +284,7 @@ impl Shell<'_, '_> {
                 if let Some(question) = verbs::question(&action).filter(|_| self.is_terminal)
                     && !self.is_meant(question)
                 {
-                    return exit::FAILED;
+                    return ErrorKind::Failed.exit_code();
                 }
                 self.act(self.args(action, json))
             }
@@ -292,13 +293,13 @@ impl Shell<'_, '_> {
             Word::Wait(wait) => self.wait(&wait.names),
             Word::Set(set) => {
                 self.notices.set_notify(set.option == "-b");
-                exit::OK
+                DONE
             }
             Word::Suspend(suspend) => self.suspend(suspend.force),
             Word::Open(open) => self.open(open.url),
             Word::Quit => {
                 self.over = true;
-                exit::OK
+                DONE
             }
         }
     }
@@ -429,7 +430,7 @@ impl Shell<'_, '_> {
         self.notices.renew();
         match self.is_terminal {
             true => self.act(self.args(Action::Status(NamesArg(None)), false)),
-            false => exit::OK,
+            false => DONE,
         }
     }
 
@@ -440,7 +441,7 @@ impl Shell<'_, '_> {
         for line in lines {
             let _ = writeln!(self.output.err, "{line}");
         }
-        exit::USAGE
+        ErrorKind::Usage.exit_code()
     }
 
     /// Prints a note that is not a result.

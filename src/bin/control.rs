@@ -50,7 +50,7 @@ fn main() -> ExitCode {
             // Output from before the failure is still flushed.
             let _ = data.flush();
             let _ = writeln!(messages, "control: error: {error}");
-            error.kind().exit_code()
+            i32::from(error.kind().exit_code())
         }
     };
     // After a broken pipe, the rest of the buffer must not be flushed on drop.

@@ -6,29 +6,13 @@ use serde_json::Value;
 
 use super::{
     ansi,
+    error::ErrorKind,
     program::ProcState,
     wire::{Code, Command, Last, NO_GROUP, PROTOCOL, PidOf, Piece, ProcessInfo, Response, ResultItem, WireError},
 };
 
-/// Exit codes of the client; of several results, the greatest one counts.
-pub mod exit {
-    /// Done, or nothing to do.
-    pub const OK: u8 = 0;
-    /// Failed.
-    pub const FAILED: u8 = 1;
-    /// Wrong operands, or a group that does not exist.
-    pub const USAGE: u8 = 2;
-    /// A process is not up.
-    pub const NOT_UP: u8 = 3;
-    /// The state is unknown.
-    pub const UNKNOWN: u8 = 4;
-    /// The supervisor has another protocol version.
-    pub const PROTOCOL: u8 = 5;
-    /// The supervisor is not running.
-    pub const NOT_RUNNING: u8 = 7;
-    /// Waiting was interrupted by Ctrl-C.
-    pub const INTERRUPTED: u8 = 130;
-}
+/// The exit code of a command that was carried out, or had nothing to do.
+pub const DONE: u8 = 0;
 
 /// Minimum width of the name column of `status`.
 const NAME_WIDTH: usize = 30;
@@ -67,17 +51,17 @@ pub enum Unreachable {
 }
 
 impl Unreachable {
-    /// The exit code of this command.
-    pub fn exit_code(&self, command: &Command) -> u8 {
+    /// Returns the kind of the error, for this command.
+    pub fn kind(&self, command: &Command) -> ErrorKind {
         match (command, self) {
-            (Command::Status(_), _) => exit::UNKNOWN,
+            (Command::Status(_), _) => ErrorKind::StateUnknown,
             // The supervisor is not running: there is nothing to shut down.
             (Command::Shutdown { .. }, Unreachable::NoFile | Unreachable::Refused | Unreachable::NobodyThere) => {
-                exit::FAILED
+                ErrorKind::Failed
             }
-            (_, Unreachable::NoFile) => exit::NOT_RUNNING,
+            (_, Unreachable::NoFile) => ErrorKind::NotRunning,
             (_, Unreachable::Refused | Unreachable::NobodyThere | Unreachable::Denied | Unreachable::Other(_)) => {
-                exit::UNKNOWN
+                ErrorKind::StateUnknown
             }
         }
     }
@@ -181,15 +165,24 @@ pub fn is_cut(command: &Command, piece: &Piece) -> bool {
 
 /// Returns the exit code for the response to a command.
 pub fn exit_code(command: &Command, response: &Response) -> u8 {
+    failure(command, response).map_or(DONE, ErrorKind::exit_code)
+}
+
+/// Returns what of a response counts as a failure of the command, if anything does: of several, the one with the
+/// greatest exit code.
+fn failure(command: &Command, response: &Response) -> Option<ErrorKind> {
     let content = response.content.as_ref();
-    let whole = response.error.as_ref().map_or(exit::OK, |error| {
-        let items = error.details.iter().filter_map(item).map(|item| item_code(command, &item));
-        items.max().unwrap_or_else(|| code_of(command, error.code, &error.message))
+    let whole = response.error.as_ref().and_then(|error| {
+        let items: Vec<ResultItem> = error.details.iter().filter_map(item).collect();
+        match items.is_empty() {
+            true => kind_of(command, error.code, &error.message),
+            false => worst(items.iter().map(|item| item_kind(command, item))),
+        }
     });
-    let items = response.items().iter().map(|item| item_code(command, item)).max().unwrap_or(exit::OK);
+    let items = worst(response.items().iter().map(|item| item_kind(command, item)));
     let states = match command {
-        Command::Status(_) => response.processes().iter().map(|process| state_code(process.state)).max(),
-        Command::Pid(PidOf::Processes(_)) => pids(content).contains(&0).then_some(exit::NOT_RUNNING),
+        Command::Status(_) => worst(response.processes().iter().map(|process| state_kind(process.state))),
+        Command::Pid(PidOf::Processes(_)) => pids(content).contains(&0).then_some(ErrorKind::NotRunning),
         Command::Pid(PidOf::Daemon)
         | Command::Start { .. }
         | Command::Stop { .. }
@@ -218,8 +211,12 @@ pub fn exit_code(command: &Command, response: &Response) -> u8 {
         207 => response.items().is_empty(),
         status => status >= 400 && response.error.is_none(),
     };
-    let bare = if is_mute { exit::FAILED } else { exit::OK };
-    [whole, items, states.unwrap_or(exit::OK), bare].into_iter().max().unwrap_or(exit::OK)
+    worst([whole, items, states, is_mute.then_some(ErrorKind::Failed)])
+}
+
+/// Returns the failure with the greatest exit code.
+fn worst(failures: impl IntoIterator<Item = Option<ErrorKind>>) -> Option<ErrorKind> {
+    failures.into_iter().flatten().max_by_key(|kind| kind.exit_code())
 }
 
 /// Formats one line per process: name, state, description.
@@ -417,53 +414,50 @@ fn avail(content: Option<&Value>) -> Vec<String> {
     list.into_iter().flatten().map(line).collect()
 }
 
-fn item_code(command: &Command, item: &ResultItem) -> u8 {
+fn item_kind(command: &Command, item: &ResultItem) -> Option<ErrorKind> {
     match item.code {
-        Some(code) => code_of(command, code, &item.message),
-        None if item.status >= 400 => exit::FAILED,
-        None => exit::OK,
+        Some(code) => kind_of(command, code, &item.message),
+        None => (item.status >= 400).then_some(ErrorKind::Failed),
     }
 }
 
-/// The exit code of `status` for a state.
-fn state_code(state: ProcState) -> u8 {
+/// Returns the failure that a state is for `status`.
+fn state_kind(state: ProcState) -> Option<ErrorKind> {
     match state {
-        ProcState::Starting | ProcState::Running | ProcState::Backoff | ProcState::Stopping => exit::OK,
-        ProcState::Stopped | ProcState::Exited | ProcState::Fatal | ProcState::Unknown => exit::NOT_UP,
+        ProcState::Starting | ProcState::Running | ProcState::Backoff | ProcState::Stopping => None,
+        ProcState::Stopped | ProcState::Exited | ProcState::Fatal | ProcState::Unknown => Some(ErrorKind::NotUp),
     }
 }
 
-/// The exit code of an error.
-fn code_of(command: &Command, code: Code, message: &str) -> u8 {
-    match (command, code) {
-        (Command::Status(_), _) => exit::UNKNOWN,
-        (_, Code::AlreadyStarted | Code::AlreadyAdded) => exit::OK,
-        (Command::Stop { .. }, Code::NotRunning) => exit::OK,
-        (Command::Signal { .. } | Command::Restart(_) | Command::Start { .. }, Code::NotRunning) => exit::NOT_RUNNING,
-        (_, Code::SpawnError | Code::AbnormalTermination) => exit::NOT_RUNNING,
-        (Command::Start { .. } | Command::Restart(_), Code::BadName) if message == NO_GROUP => exit::USAGE,
-        (_, Code::BadRequest | Code::BadCommand | Code::BadTarget | Code::BadArgument) => exit::USAGE,
-        (
-            _,
-            Code::BadName
-            | Code::Ambiguous
-            | Code::BadSignal
-            | Code::NoFile
-            | Code::NotExecutable
-            | Code::NotRunning
-            | Code::Stopping
-            | Code::Failed
-            | Code::StillRunning
-            | Code::CantReread
-            | Code::ShuttingDown
-            | Code::Unauthorized
-            | Code::Forbidden
-            | Code::TooLarge
-            | Code::Timeout
-            | Code::Unsupported
-            | Code::DbError,
-        ) => exit::FAILED,
+/// Returns the kind of an error of the protocol; `None` if what the command is for is the case already.
+fn kind_of(command: &Command, code: Code, message: &str) -> Option<ErrorKind> {
+    if matches!(command, Command::Status(_)) {
+        return Some(ErrorKind::StateUnknown);
     }
+    Some(match code {
+        Code::AlreadyStarted | Code::AlreadyAdded => return None,
+        Code::NotRunning => match command {
+            Command::Stop { .. } => return None,
+            Command::Signal { .. } | Command::Restart(_) | Command::Start { .. } => ErrorKind::NotRunning,
+            _ => ErrorKind::Conflict,
+        },
+        Code::SpawnError | Code::AbnormalTermination => ErrorKind::NotRunning,
+        Code::BadName => match command {
+            Command::Start { .. } | Command::Restart(_) if message == NO_GROUP => ErrorKind::Usage,
+            _ => ErrorKind::NotFound,
+        },
+        Code::BadRequest | Code::BadCommand | Code::BadTarget | Code::BadArgument => ErrorKind::Usage,
+        Code::NoFile => ErrorKind::NotFound,
+        Code::Ambiguous | Code::Stopping | Code::StillRunning => ErrorKind::Conflict,
+        Code::BadSignal | Code::NotExecutable | Code::Failed | Code::CantReread => ErrorKind::Failed,
+        Code::ShuttingDown => ErrorKind::ShutDown,
+        Code::Unauthorized => ErrorKind::Unauthorized,
+        Code::Forbidden => ErrorKind::Denied,
+        Code::TooLarge => ErrorKind::TooLarge,
+        Code::Timeout => ErrorKind::TimedOut,
+        Code::Unsupported => ErrorKind::Unsupported,
+        Code::DbError => ErrorKind::Database,
+    })
 }
 
 #[cfg(test)]
@@ -723,7 +717,7 @@ mod tests {
     #[test]
     fn an_unreachable_supervisor() {
         let codes = |command: &Command| {
-            [Unreachable::NoFile, Unreachable::Refused, Unreachable::Denied].map(|why| why.exit_code(command))
+            [Unreachable::NoFile, Unreachable::Refused, Unreachable::Denied].map(|why| why.kind(command).exit_code())
         };
         assert_eq!(codes(&Command::Status(Targets::All)), [4, 4, 4]);
         assert_eq!(codes(&start()), [7, 4, 4]);

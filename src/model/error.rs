@@ -41,11 +41,23 @@ pub enum ErrorKind {
     Unreachable,
     /// A system call failed.
     System,
+    /// Any other failure, which its message explains.
+    Failed,
+    /// A supervised process is not up.
+    NotUp,
+    /// The supervisor, or a supervised process, is not running.
+    NotRunning,
+    /// The state of supervised processes cannot be determined.
+    StateUnknown,
+    /// The supervisor has another protocol version.
+    OtherProtocol,
+    /// Waiting was interrupted; the operation goes on.
+    Interrupted,
 }
 
 impl ErrorKind {
     /// All kinds.
-    pub const ALL: [ErrorKind; 18] = [
+    pub const ALL: [ErrorKind; 24] = [
         ErrorKind::Usage,
         ErrorKind::NotFound,
         ErrorKind::NoDatabase,
@@ -64,11 +76,17 @@ impl ErrorKind {
         ErrorKind::TimedOut,
         ErrorKind::Unreachable,
         ErrorKind::System,
+        ErrorKind::Failed,
+        ErrorKind::NotUp,
+        ErrorKind::NotRunning,
+        ErrorKind::StateUnknown,
+        ErrorKind::OtherProtocol,
+        ErrorKind::Interrupted,
     ];
 
-    /// Returns the exit code of `control`.
-    pub fn exit_code(self) -> i32 {
-        match self {
+    /// Returns the exit code of `control` and of the client of the supervisor.
+    pub fn exit_code(self) -> u8 {
+        let code = match self {
             ErrorKind::Usage | ErrorKind::Method | ErrorKind::ContentType => exit_code::USAGE,
             ErrorKind::NothingYet => exit_code::NOTHING_YET,
             ErrorKind::NotFound
@@ -84,8 +102,15 @@ impl ErrorKind {
             | ErrorKind::Database
             | ErrorKind::TimedOut
             | ErrorKind::Unreachable
-            | ErrorKind::System => exit_code::FAILED,
-        }
+            | ErrorKind::System
+            | ErrorKind::Failed => exit_code::FAILED,
+            ErrorKind::NotUp => exit_code::NOT_UP,
+            ErrorKind::StateUnknown => exit_code::STATE_UNKNOWN,
+            ErrorKind::OtherProtocol => exit_code::OTHER_PROTOCOL,
+            ErrorKind::NotRunning => exit_code::NOT_RUNNING,
+            ErrorKind::Interrupted => exit_code::INTERRUPTED,
+        };
+        u8::try_from(code).unwrap_or(u8::MAX)
     }
 
     /// Returns the HTTP status.
@@ -97,14 +122,14 @@ impl ErrorKind {
             ErrorKind::NotFound | ErrorKind::NoDatabase | ErrorKind::NothingYet => 404,
             ErrorKind::Method => 405,
             ErrorKind::SlowRequest => 408,
-            ErrorKind::Conflict => 409,
+            ErrorKind::Conflict | ErrorKind::NotUp | ErrorKind::NotRunning => 409,
             ErrorKind::TooLarge => 413,
             ErrorKind::ContentType => 415,
-            ErrorKind::System => 500,
-            ErrorKind::Unsupported => 501,
-            ErrorKind::Unreachable => 502,
+            ErrorKind::System | ErrorKind::Failed => 500,
+            ErrorKind::Unsupported | ErrorKind::OtherProtocol => 501,
+            ErrorKind::Unreachable | ErrorKind::StateUnknown => 502,
             ErrorKind::Busy | ErrorKind::ShutDown | ErrorKind::Database => 503,
-            ErrorKind::TimedOut => 504,
+            ErrorKind::TimedOut | ErrorKind::Interrupted => 504,
         }
     }
 
@@ -117,11 +142,17 @@ impl ErrorKind {
             ErrorKind::NotFound => Code::BadName,
             ErrorKind::NoDatabase | ErrorKind::NothingYet => Code::NoFile,
             ErrorKind::TooLarge => Code::TooLarge,
-            ErrorKind::Unsupported => Code::Unsupported,
+            ErrorKind::Unsupported | ErrorKind::OtherProtocol => Code::Unsupported,
             ErrorKind::ShutDown => Code::ShuttingDown,
             ErrorKind::Database => Code::DbError,
-            ErrorKind::TimedOut => Code::Timeout,
-            ErrorKind::Conflict | ErrorKind::Busy | ErrorKind::Unreachable | ErrorKind::System => Code::Failed,
+            ErrorKind::TimedOut | ErrorKind::Interrupted => Code::Timeout,
+            ErrorKind::NotUp | ErrorKind::NotRunning => Code::NotRunning,
+            ErrorKind::Conflict
+            | ErrorKind::Busy
+            | ErrorKind::Unreachable
+            | ErrorKind::StateUnknown
+            | ErrorKind::System
+            | ErrorKind::Failed => Code::Failed,
         }
     }
 }
@@ -133,9 +164,21 @@ mod tests {
     #[test]
     fn an_error_never_reads_as_success() {
         for kind in ErrorKind::ALL {
-            assert!((1..=3).contains(&kind.exit_code()), "{kind:?}");
+            assert!(kind.exit_code() > 0, "{kind:?}");
             assert!((400..600).contains(&kind.http_status()), "{kind:?}");
         }
+    }
+
+    #[test]
+    fn the_exit_codes_are_the_published_ones() {
+        let of = |code| ErrorKind::ALL.into_iter().filter(move |kind| kind.exit_code() == code).collect::<Vec<_>>();
+        assert_eq!(of(2), [ErrorKind::Usage, ErrorKind::Method, ErrorKind::ContentType]);
+        assert_eq!(of(3), [ErrorKind::NothingYet, ErrorKind::NotUp]);
+        assert_eq!(of(4), [ErrorKind::StateUnknown]);
+        assert_eq!(of(5), [ErrorKind::OtherProtocol]);
+        assert_eq!(of(7), [ErrorKind::NotRunning]);
+        assert_eq!(of(130), [ErrorKind::Interrupted]);
+        assert_eq!(of(1).len(), ErrorKind::ALL.len() - 9, "all others are 1");
     }
 
     #[test]

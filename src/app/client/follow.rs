@@ -1,9 +1,6 @@
 //! Output after the first response: a growing log, the output of a process, events.
 
-use std::{
-    fmt::Write as _,
-    io::{self, ErrorKind},
-};
+use std::{fmt::Write as _, io};
 
 use serde_json::Value;
 
@@ -13,7 +10,8 @@ use crate::{
     io::connect::{ConnectError, Socket},
     model::{
         ansi,
-        client::{exit, plain, reason},
+        client::{DONE, plain, reason},
+        error::ErrorKind,
         wire::{Channel, Command, Followed, SUPERVISOR_ENDED},
     },
 };
@@ -31,7 +29,7 @@ pub(super) fn follow(
     loop {
         let line = match socket.line(None, output.reader) {
             Ok(Some(line)) => line,
-            Ok(None) if has_ended => return Ok(exit::OK),
+            Ok(None) if has_ended => return Ok(DONE),
             Ok(None) if is_fg => {
                 return Err(ClientError::Broken("the connection was closed before the process ended".to_owned()));
             }
@@ -42,7 +40,7 @@ pub(super) fn follow(
                 ));
             }
             Err(ConnectError::Interrupted) => return Err(ClientError::Interrupted),
-            Err(ConnectError::ReaderGone) => return Err(io::Error::from(ErrorKind::BrokenPipe).into()),
+            Err(ConnectError::ReaderGone) => return Err(io::Error::from(io::ErrorKind::BrokenPipe).into()),
             Err(error) => return Err(ClientError::Broken(error.to_string())),
         };
         let Some(followed) = Followed::parse(&line) else {
@@ -54,7 +52,7 @@ pub(super) fn follow(
         match followed {
             Followed::Failed(error) => {
                 return match args.json {
-                    true => Ok(exit::FAILED),
+                    true => Ok(ErrorKind::Failed.exit_code()),
                     false => Err(ClientError::Broken(reason(error.code, &error.message))),
                 };
             }

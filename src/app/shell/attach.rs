@@ -14,7 +14,8 @@ use crate::{
         terminal::{CTRL_C, CTRL_Z, Keyboard},
     },
     model::{
-        client::{exit, exit_code, plain, reason},
+        client::{DONE, exit_code, plain, reason},
+        error::ErrorKind,
         wire::{Channel, Code, Command, Followed, ProcessInfo, Response, Targets},
     },
 };
@@ -65,7 +66,7 @@ impl Shell<'_, '_> {
         if answer.response.error.is_some() {
             return Err(self.not_attached(&name, &command, &answer.response));
         }
-        let Link::Socket(mut socket) = line.link else { return Err(exit::FAILED) };
+        let Link::Socket(mut socket) = line.link else { return Err(ErrorKind::Failed.exit_code()) };
         let content = answer.response.content.unwrap_or_default();
         let is_pipe = content.get("stdin").and_then(serde_json::Value::as_bool).unwrap_or(false);
         let pid = content.get("process").and_then(|process| process.get("pid")).and_then(serde_json::Value::as_i64);
@@ -86,12 +87,12 @@ impl Shell<'_, '_> {
             Ok(Over::Left) => {
                 self.note(&format!("detached from {}, which keeps running", plain(&name)));
                 self.notices.session(|session| session.left(name));
-                Ok(exit::OK)
+                Ok(DONE)
             }
             Ok(Over::Ended(how)) => {
                 self.note(&format!("{} has ended: {}", plain(&name), plain(&how)));
                 self.notices.reported_end(name);
-                Ok(exit::OK)
+                Ok(DONE)
             }
             Ok(Over::Failed(why)) => Err(client::failed(ClientError::Broken(why), None, self.output)),
             Err(error) => Err(client::failed(error.into(), None, self.output)),
@@ -105,7 +106,7 @@ impl Shell<'_, '_> {
         let session = self.notices.session(|session| session.clone());
         let acted = client::request(&args, &self.place, &session, &command, false, self.output);
         self.take_in(&command, &acted);
-        if acted.code == exit::OK { Ok(()) } else { Err(acted.code) }
+        if acted.code == DONE { Ok(()) } else { Err(acted.code) }
     }
 
     /// Prints why attaching failed: a process that has just ended, or could not be started, has a

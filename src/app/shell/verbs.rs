@@ -11,7 +11,8 @@ use crate::{
     },
     io::{child, terminal},
     model::{
-        client::{exit, exit_code, plain, show},
+        client::{DONE, exit_code, plain, show},
+        error::ErrorKind,
         jobs::{Job, JobRef, JobState},
         shell::{ends, notices, process_id, signals, translate},
         task::Signal,
@@ -105,7 +106,7 @@ impl Shell<'_, '_> {
         // The known ones are not the result of the request.
         let refused = if response.error.is_some() { response } else { Response::results(response.items(), false) };
         self.show(&command, &refused);
-        Err(exit::FAILED)
+        Err(ErrorKind::Failed.exit_code())
     }
 
     /// `bg`: continues paused jobs, and starts those that are down.
@@ -115,7 +116,7 @@ impl Shell<'_, '_> {
             Ok(done) => done,
             Err(code) => return code,
         };
-        let mut code = exit::OK;
+        let mut code = DONE;
         for process in processes {
             let name = process.full_name();
             code = code.max(if is_paused(&jobs, &name) {
@@ -123,14 +124,14 @@ impl Shell<'_, '_> {
                     |code| code,
                     |()| {
                         let _ = writeln!(self.output.out, "{}: continued", plain(&name));
-                        exit::OK
+                        DONE
                     },
                 )
             } else if process.state.is_down() {
                 self.request(&Command::Start { of: Targets::processes([name]), until_settled: false }, false)
             } else {
                 let _ = writeln!(self.output.out, "{}: already running", plain(&name));
-                exit::OK
+                DONE
             });
         }
         let _ = self.output.out.flush();
@@ -151,7 +152,7 @@ impl Shell<'_, '_> {
         }
         let Ok(signal) = kill.signal.parse::<Signal>() else {
             complain(self.output, &format!("bad signal name {:?}: kill -l lists them", kill.signal));
-            return exit::FAILED;
+            return ErrorKind::Failed.exit_code();
         };
         let (pids, names): (Vec<&String>, Vec<&String>) =
             kill.targets.iter().partition(|target| process_id(target).is_some());
@@ -160,25 +161,25 @@ impl Shell<'_, '_> {
             let is_all = names.iter().any(|name| *name == "all");
             to.push(SignalTo::Processes(if is_all { Targets::All } else { Targets::processes(names) }));
         }
-        let mut code = exit::OK;
+        let mut code = DONE;
         for to in to {
             code = code.max(self.request(&Command::Signal { signal, to, group: false }, json));
         }
-        if code == exit::OK && ends(signal) && self.is_terminal {
+        if code == DONE && ends(signal) && self.is_terminal {
             self.note("a program with autorestart is started again; to end it, use stop");
         }
         code
     }
 
     fn list_signals(&mut self, words: &[String]) -> u8 {
-        let mut code = exit::OK;
+        let mut code = DONE;
         let mut lines = if words.is_empty() { signals() } else { vec![] };
         for word in words {
             match translate(word) {
                 Ok(line) => lines.push(line),
                 Err(error) => {
                     complain(self.output, &format!("{word:?}: {error}"));
-                    code = exit::FAILED;
+                    code = ErrorKind::Failed.exit_code();
                 }
             }
         }
@@ -210,7 +211,7 @@ impl Shell<'_, '_> {
         if answer.response.error.is_some() {
             return Err(self.show(&subscribe, &answer.response));
         }
-        let Link::Socket(mut socket) = line.link else { return Err(exit::FAILED) };
+        let Link::Socket(mut socket) = line.link else { return Err(ErrorKind::Failed.exit_code()) };
         let processes = self.processes(&names)?;
         let mut codes: BTreeMap<String, Option<u8>> = BTreeMap::new();
         for process in &processes {
@@ -239,21 +240,21 @@ impl Shell<'_, '_> {
         }
         let last = processes.last().and_then(|process| codes.get(&process.full_name()).copied().flatten());
         // All processes have no last one.
-        Ok(if names.is_empty() { exit::OK } else { last.unwrap_or(exit::OK) })
+        Ok(if names.is_empty() { DONE } else { last.unwrap_or(DONE) })
     }
 
     /// `suspend`: stops the shell itself.
     pub(super) fn suspend(&mut self, force: bool) -> u8 {
         if !self.is_terminal {
             complain(self.output, "suspend: no terminal to continue this shell from");
-            return exit::FAILED;
+            return ErrorKind::Failed.exit_code();
         }
         if terminal::leads_session() && !force {
             complain(self.output, "suspend: a login shell might never be continued; use -f to suspend it anyway");
-            return exit::FAILED;
+            return ErrorKind::Failed.exit_code();
         }
         child::stop_self();
-        exit::OK
+        DONE
     }
 }
 
