@@ -11,7 +11,7 @@ mod pages;
 mod reference;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
@@ -277,11 +277,33 @@ fn files_that_the_documents_name_exist() {
     assert!(count > 50, "{count} files are named");
 }
 
+/// Returns the sources below a folder, as one text.
+fn sources(folder: &str) -> String {
+    let entries = fs::read_dir(root().join(folder)).unwrap().map(Result::unwrap);
+    let read = |entry: fs::DirEntry| match entry.file_type().unwrap().is_dir() {
+        true => sources(&format!("{folder}/{}", entry.file_name().to_str().unwrap())),
+        false => fs::read_to_string(entry.path()).unwrap(),
+    };
+    entries.map(read).collect()
+}
+
+#[test]
+fn the_reference_describes_every_environment_variable_of_its_own() {
+    let page = file("docs/reference/environment.md");
+    let text = sources("src");
+    let quoted = text.split('"').filter(|part| part.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_'));
+    let own =
+        |name: &&str| ["TASKWATCHER_", "TASKMASTER_", "SUPERVISOR_"].iter().any(|family| name.starts_with(family));
+    let names: BTreeSet<&str> = quoted.filter(own).collect();
+    assert!(names.len() > 10, "{names:?}");
+    for name in names {
+        assert!(page.contains(&format!("`{name}`")), "{name} is not in docs/reference/environment.md");
+    }
+}
+
 /// Returns the keys that the reader of the configuration takes from it.
 fn keys_of_the_configuration() -> Vec<String> {
-    let folder = root().join("src/model/config");
-    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let text: String = files.map(|path| fs::read_to_string(path).unwrap()).collect();
+    let text = sources("src/model/config");
     let taken = text.split("take").skip(1).filter(|rest| rest.starts_with('(') || rest.starts_with("_either("));
     let keys = taken.filter_map(|rest| rest.lines().next()?.split('"').nth(1).map(str::to_owned));
     keys.collect()
@@ -312,8 +334,7 @@ fn each_row_of_the_benchmarks_is_one_that_the_bench_prints() {
     let table = page.split("<!-- figures").nth(1).unwrap().split("<!-- end of figures -->").next().unwrap();
     let rows: Vec<Vec<&str>> =
         table.lines().filter(|line| line.starts_with("| ")).map(|line| line.split(" | ").collect()).collect();
-    let files = fs::read_dir(root().join("benches/figures")).unwrap().map(|entry| entry.unwrap().path());
-    let bench: String = files.map(|path| fs::read_to_string(path).unwrap()).collect();
+    let bench = sources("benches/figures");
     assert!(rows.len() > 30, "{} rows", rows.len());
     for row in rows.iter().skip(1) {
         for cell in [row[0].trim_start_matches("| "), row[3]] {
