@@ -5,6 +5,7 @@
 //!
 //! - A `console` block has commands after `$ `, their further lines after `> `, and below them what they print. A line
 //!   `...` stands for any number of lines, `[..]` for any text in a line.
+//! - A `console needs TOOL` block is left out if the tool is not installed.
 //! - An `sh run` block is a script whose output is not compared.
 //! - `<!-- run: COMMAND -->` is a step that readers do not see, such as waiting for a state.
 //!
@@ -58,6 +59,13 @@ struct Step {
     expected: Option<Vec<String>>,
 }
 
+/// Returns the language of a block that needs this tool.
+fn with_tool(tool: &str) -> &'static str {
+    let mut folders =
+        std::env::var_os("PATH").into_iter().flat_map(|path| std::env::split_paths(&path).collect::<Vec<_>>());
+    if folders.any(|folder| folder.join(tool).exists()) { "console" } else { "text" }
+}
+
 /// Returns the steps of a page.
 fn steps(page: &str) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
@@ -68,7 +76,10 @@ fn steps(page: &str) -> Vec<Step> {
         if let Some(info) = text.strip_prefix("```") {
             language = match language {
                 Some(_) => None,
-                None => Some(info),
+                None => match info.strip_prefix("console needs ") {
+                    Some(tool) => Some(with_tool(tool)),
+                    None => Some(info),
+                },
             };
             if language == Some("sh run") {
                 steps.push(step("", None));
