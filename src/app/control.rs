@@ -282,18 +282,14 @@ impl Desk<'_, '_> {
     }
 
     /// Prints what became of a task that should be ended; a failure sets the exit code.
-    fn say_killed(&mut self, done: Result<KillReport, KillError>, code: &mut i32) -> io::Result<()> {
+    pub(super) fn say_killed(&mut self, done: Result<KillReport, KillError>, code: &mut i32) -> io::Result<()> {
         match done {
             Err(error) => {
                 self.report(&format!("error: {error}"));
                 *code = exit_code::FAILED;
                 Ok(())
             }
-            Ok(report) if self.json => {
-                let KillReport { id, name, how } = report;
-                let text = json!({ "taskid": id, "name": name, "result": how.to_string() });
-                writeln!(self.out.data, "{text}")
-            }
+            Ok(report) if self.json => writeln!(self.out.data, "{}", show::killed_json(&report)),
             Ok(report) => writeln!(self.out.data, "{report}"),
         }
     }

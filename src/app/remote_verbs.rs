@@ -1,9 +1,11 @@
 //! `wait`, `log`, `kill`, `show` and `feedback` for tasks of other hosts, carried out by their hosts.
 //!
 //! On a host that runs taskwatcher its own `control` does it; a Proxmox host is asked by its API (`far/proxmox.rs`).
+//! What `control` there prints is read in `heard.rs` only.
 //! What comes back is another host's word: it goes to a terminal as a task's own output does, without anything that
 //! could act on it.
 
+mod heard;
 mod proxmox;
 mod ssh;
 
@@ -26,8 +28,8 @@ use crate::{
     model::{
         ansi,
         proxmox::Product,
-        remote::{RemoteTask, Source},
-        task::{RemoteTaskRef, TaskRef, exit_code},
+        remote::{RemoteName, RemoteTask, Source},
+        task::{Outcome, RemoteTaskRef, Stored, TaskRef, exit_code},
         upid::Upid,
     },
 };
@@ -126,7 +128,7 @@ impl Desk<'_, '_> {
         if tasks.iter().any(|task| matches!(task, TaskRef::Remote(_, RemoteTaskRef::Started { .. }))) {
             return Err(ControlError::BeganThere(remote.name));
         }
-        let there = ssh::SshHost { remote, host, db };
+        let there = ssh::SshHost { name: named(&remote)?, remote, host, db };
         match verb {
             Verb::Show(one) => self.show_ssh(&store, &there, &one.task),
             Verb::Feedback(_) => self.errand(&there.short_errand(words("feedback", tasks, None))),
@@ -229,11 +231,10 @@ impl Desk<'_, '_> {
                 }
                 RemoteOutput::Message(text) => {
                     let text = String::from_utf8_lossy(text);
-                    match text.strip_prefix("control: ") {
-                        Some(text) => {
+                    match heard::message(errand.remote, &text) {
+                        Some(message) => {
                             self.print_held(errand.remote, &mut held);
-                            let text = named_here(errand.remote, text);
-                            self.report(&show::clean(&message_here(errand.remote, &text)));
+                            self.report(&message);
                         }
                         None if held.len() < HELD && !text.trim().is_empty() => held.push(text.into_owned()),
                         None => {}
@@ -285,28 +286,38 @@ impl RemoteCommand<'_> {
     }
 }
 
-/// Replaces the names of tasks in a message of another host by local names: `task 7` becomes `task web!7`.
-fn named_here(remote: &str, text: &str) -> String {
-    let mut parts = text.split("task ");
-    let mut named = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        named.push_str("task ");
-        let behind = part.trim_start_matches(|c: char| c.is_ascii_digit());
-        let is_number = behind.len() < part.len() && !behind.starts_with(|c: char| c.is_alphanumeric());
-        if is_number || part.starts_with("UPID:") {
-            named.push_str(remote);
-            named.push('!');
-        }
-        named.push_str(part);
-    }
-    named
+/// Returns the name of a remote with its type.
+fn named(remote: &Remote) -> Result<RemoteName, ControlError> {
+    remote.name.parse().map_err(|_| ControlError::NoSuchRemote(remote.name.clone()))
 }
 
-/// Returns a message of `control` on another host with the name of its remote.
-fn message_here(remote: &str, text: &str) -> String {
-    match text.strip_prefix("error: ") {
-        Some(why) => format!("error: remote {remote}: {why}"),
-        None => format!("remote {remote}: {text}"),
+/// A task of another host that was waited for.
+struct RemoteWaited<'w> {
+    remote: &'w str,
+    /// Its name in lists.
+    name: String,
+    /// Its task id there; 0: it has none.
+    number: i64,
+    upid: Option<Stored<Upid>>,
+    /// How it ended. `None`: it has not ended.
+    outcome: Option<&'w Outcome>,
+}
+
+impl Desk<'_, '_> {
+    /// Prints how a task ended, or that it has not ended.
+    fn say_waited(&mut self, waited: RemoteWaited<'_>) -> Result<(), ControlError> {
+        let RemoteWaited { remote, name, number, upid, outcome } = waited;
+        if self.json {
+            let outcome = outcome.map(|outcome| Stored::Value(outcome.as_recorded()));
+            let mut value = show::proxmox_status(upid.as_ref(), number, outcome.as_ref());
+            of_remote(remote, &mut value);
+            return Ok(self.print(&value.to_string())?);
+        }
+        match outcome {
+            Some(outcome) => self.print(&format!("{name} {}", show::clean(&outcome.with_reason())))?,
+            None => self.report(&format!("task {name} has not ended")),
+        }
+        Ok(())
     }
 }
 
@@ -396,30 +407,5 @@ impl Polls {
         let wait = AGAIN.saturating_mul(1 << self.failures.min(LONGEST_DOUBLED));
         self.failures += 1;
         sys::pause(end.map_or(wait, |end| end.saturating_sub(sys::now().mono).min(wait)));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tasks_in_messages_of_another_host_get_local_names() {
-        for (there, here) in [
-            ("error: there is no task 7", "error: there is no task web!7"),
-            ("task 12 has not ended: RUNNING", "task web!12 has not ended: RUNNING"),
-            ("task 12: task 13", "task web!12: task web!13"),
-            ("there is no task UPID:n:1:", "there is no task web!UPID:n:1:"),
-            ("the task is gone, task 7x too", "the task is gone, task 7x too"),
-            ("task ", "task "),
-        ] {
-            assert_eq!(named_here("web", there), here);
-        }
-    }
-
-    #[test]
-    fn messages_of_another_host_name_its_remote() {
-        assert_eq!(message_here("web", "error: it is locked"), "error: remote web: it is locked");
-        assert_eq!(message_here("web", "task web!12 has not ended"), "remote web: task web!12 has not ended");
     }
 }

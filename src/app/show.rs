@@ -10,7 +10,10 @@ use serde::Serialize;
 use serde_json::{Value, json, value::RawValue};
 
 use self::table::{Cells, Column, Kind, column, table, table_of};
-use super::reconcile::{Live, MANY};
+use super::{
+    reconcile::{Live, MANY},
+    service::KillReport,
+};
 use crate::io::{
     store::{Node, Remote},
     sys::{self, Zone},
@@ -19,7 +22,7 @@ use crate::model::{
     query::Page,
     shim::supervised_text,
     stats::Summary,
-    task::{HistoryRow, Outcome, RemoteTaskRef, Status, Stored, Timestamp, size, span},
+    task::{HistoryRow, Outcome, RemoteTaskRef, Status, Stored, TaskRef, Timestamp, size, span},
     upid::Upid,
 };
 
@@ -625,6 +628,24 @@ pub fn proxmox_status(upid: Option<&Stored<Upid>>, taskid: i64, outcome: Option<
         }
     }
     status
+}
+
+/// Returns what became of a task that should be ended as JSON.
+pub fn killed_json(report: &KillReport) -> Value {
+    let KillReport { task, upid, name, how } = report;
+    let result = how.to_string();
+    match (task, upid) {
+        (TaskRef::Id(id), _) => json!({ "taskid": id, "name": name, "result": result }),
+        (TaskRef::Remote(remote, RemoteTaskRef::Number(id)), _) => {
+            json!({ "taskid": id, "name": name, "result": result, "remote": remote.as_str() })
+        }
+        (TaskRef::Remote(remote, RemoteTaskRef::Started { .. }), Some(upid)) => {
+            json!({ "upid": format!("{remote}!{upid}"), "result": result, "remote": remote.as_str() })
+        }
+        (TaskRef::Remote(_, RemoteTaskRef::Started { .. }), None) | (TaskRef::Handle(_) | TaskRef::Upid(_), _) => {
+            json!({ "task": task.to_string(), "name": name, "result": result })
+        }
+    }
 }
 
 /// Returns all details of a task, one line for each field that is not empty.

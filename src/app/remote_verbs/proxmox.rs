@@ -1,11 +1,11 @@
 //! The same verbs for tasks of Proxmox hosts, through their API. A task that is waited for is polled; its end is stored
 //! immediately, before any sync.
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::{LIMIT, Polls, of_remote};
+use super::{LIMIT, Polls, RemoteWaited, named, of_remote};
 use crate::{
     app::{
         control::{ControlError, Desk, Done},
@@ -14,7 +14,7 @@ use crate::{
             api::{ApiError, Host, TaskAt},
             failed,
         },
-        service::ServiceError,
+        service::{EndError, KillError, KillReport, Killed, Reports, ServiceError},
         show,
     },
     io::{
@@ -25,8 +25,8 @@ use crate::{
         ansi,
         proxmox::{Api, Product, RemoteStatus},
         query::{Filter, StartQuery},
-        remote::{RemoteEnd, RemoteTask},
-        task::{Outcome, RemoteTaskRef, TaskRef, exit_code},
+        remote::{RemoteEnd, RemoteName, RemoteTask},
+        task::{Outcome, RemoteTaskRef, Stored, TaskRef, exit_code},
         upid::Upid,
     },
 };
@@ -44,6 +44,7 @@ const GRACE: Duration = Duration::from_secs(20);
 
 /// Tasks of one Proxmox host, and a connection to it.
 struct ProxmoxTasks {
+    name: RemoteName,
     store: Store,
     remote: Remote,
     host: Host,
@@ -61,8 +62,13 @@ impl ProxmoxTasks {
     }
 
     /// Returns the name of a task in lists.
-    fn name(&self, upid: &Upid) -> String {
+    fn local(&self, upid: &Upid) -> String {
         show::short_name(&self.remote.name, upid)
+    }
+
+    /// Returns the same name as a reference.
+    fn reference(&self, upid: &Upid) -> TaskRef {
+        TaskRef::Remote(self.name.clone(), RemoteTaskRef::Started { start: upid.starttime, pid: upid.pid })
     }
 
     /// Returns the end of a task, with its time from the list of its host.
@@ -74,6 +80,70 @@ impl ProxmoxTasks {
     /// Returns the stored end of a task, if there is one.
     fn stored(&self, task: &TaskAt) -> Result<Option<RemoteTask>, ControlError> {
         Ok(self.store.remote_ended(&self.remote.name, task.upid.own(), task.upid.starttime)?)
+    }
+
+    /// Returns a task that was waited for.
+    fn waited<'w>(&'w self, upid: &Upid, outcome: Option<&'w Outcome>) -> RemoteWaited<'w> {
+        let (name, upid) = (self.local(upid), Some(upid.clone().into()));
+        RemoteWaited { remote: &self.remote.name, name, number: 0, upid, outcome }
+    }
+
+    /// Ends the tasks: asks for all ends first, then waits for each end unless `no_wait`.
+    ///
+    /// # Errors
+    /// Those of `reports`, to which what happened to each task goes.
+    fn kill(&mut self, no_wait: bool, reports: &mut Reports<'_>) -> io::Result<()> {
+        let mut asked = vec![];
+        for task in std::mem::take(&mut self.tasks) {
+            let named = || self.reference(&task.upid);
+            let failed =
+                |error: ApiError| KillError::Failed(named(), EndError::OfRemote(show::clean(&error.to_string())));
+            let done = match self.host.status(&task) {
+                Ok(RemoteStatus::Stopped(outcome)) => {
+                    Err(KillError::HasEnded { task: named(), outcome: Stored::read(&outcome.with_reason()) })
+                }
+                Ok(RemoteStatus::Running) => self.host.stop(&task).map_err(failed),
+                Err(error) => Err(failed(error)),
+            };
+            match done {
+                Ok(()) => asked.push(task),
+                Err(error) => reports(Err(error))?,
+            }
+        }
+        let end = sys::now().mono.saturating_add(GRACE);
+        for task in asked {
+            let how = match no_wait {
+                true => Killed::Asked,
+                false => match self.wait_for_end(&task, end) {
+                    Some(outcome) => Killed::Ended(Stored::Value(outcome)),
+                    None => {
+                        reports(Err(KillError::StillRuns(self.reference(&task.upid))))?;
+                        Killed::Asked
+                    }
+                },
+            };
+            let (name, named) = (task.upid.worker_type().to_owned(), self.reference(&task.upid));
+            reports(Ok(KillReport { task: named, upid: Some(task.upid), name, how }))?;
+        }
+        Ok(())
+    }
+
+    /// Waits for an end, stores it, and returns it; `None` if the task still runs at `end` on the monotonic clock.
+    fn wait_for_end(&mut self, task: &TaskAt, end: Duration) -> Option<Outcome> {
+        loop {
+            // A failed request says nothing about the task.
+            if let Ok(RemoteStatus::Stopped(outcome)) = self.host.status(task) {
+                let recorded = outcome.as_recorded();
+                if let Ok(end) = self.end(task, outcome) {
+                    self.keep(end);
+                }
+                return Some(recorded);
+            }
+            if sys::now().mono >= end {
+                return None;
+            }
+            sys::pause(POLL / 4);
+        }
     }
 
     /// Stores the end of a task. If that fails, the next sync fetches it again.
@@ -128,14 +198,6 @@ fn via(store: &Store, remote: &Remote, upid: &Upid) -> Result<Option<String>, Co
     Ok(ended.and_then(|task| task.more?.via))
 }
 
-/// Returns the status of a task in the form of Proxmox tools.
-fn status_json(remote: &str, upid: &Upid, outcome: Option<&Outcome>) -> Value {
-    let mut value =
-        show::proxmox_status(Some(&upid.clone().into()), 0, outcome.map(|outcome| outcome.clone().into()).as_ref());
-    of_remote(remote, &mut value);
-    value
-}
-
 impl Desk<'_, '_> {
     /// Carries out a verb on tasks of a Proxmox host.
     pub(super) fn far_api(
@@ -157,7 +219,7 @@ impl Desk<'_, '_> {
             _ => LIMIT,
         };
         let host = Host::new(&remote.name, product, api, limit).map_err(|error| failed(&remote, &error))?;
-        let mut there = ProxmoxTasks { store, remote, host, tasks };
+        let mut there = ProxmoxTasks { name: named(&remote)?, store, remote, host, tasks };
         match verb {
             Verb::Show(_) => self.show_api(&there),
             // Proxmox tasks give no feedback.
@@ -175,7 +237,7 @@ impl Desk<'_, '_> {
         let status = match there.host.status(task) {
             Ok(status) => status,
             Err(error) => match there.stored(task)? {
-                Some(ended) => return self.show_stored(&there.remote, &there.name(upid), &ended, &error),
+                Some(ended) => return self.show_stored(&there.remote, &there.local(upid), &ended, &error),
                 None => return Err(there.failed(&error)),
             },
         };
@@ -301,7 +363,7 @@ impl Desk<'_, '_> {
                     (None, Some(error)) => {
                         let stored = there.stored(&task)?;
                         if stored.is_some() {
-                            self.report_stored(&there.remote, &there.name(&task.upid), error);
+                            self.report_stored(&there.remote, &there.local(&task.upid), error);
                         }
                         stored.map(|ended| (ended.outcome, false))
                     }
@@ -315,7 +377,7 @@ impl Desk<'_, '_> {
                 if !outcome.class().is_success() {
                     code = exit_code::FAILED;
                 }
-                self.print_end(there, &task.upid, &outcome)?;
+                self.say_waited(there.waited(&task.upid, Some(&outcome)))?;
                 if is_news && let Ok(end) = there.end(&task, outcome) {
                     there.keep(end);
                 }
@@ -331,10 +393,7 @@ impl Desk<'_, '_> {
                     self.report(&show::clean(&format!("remote {}: {error}", there.remote.name)));
                 }
                 for TaskAt { upid, .. } in &left {
-                    match self.json {
-                        true => self.print(&status_json(&there.remote.name, upid, None).to_string())?,
-                        false => self.report(&format!("task {} has not ended", there.name(upid))),
-                    }
+                    self.say_waited(there.waited(upid, None))?;
                 }
                 return Ok(exit_code::TIMED_OUT);
             }
@@ -348,75 +407,12 @@ impl Desk<'_, '_> {
         }
     }
 
-    fn print_end(&mut self, there: &ProxmoxTasks, upid: &Upid, outcome: &Outcome) -> Result<(), ControlError> {
-        let text = match self.json {
-            true => status_json(&there.remote.name, upid, Some(outcome)).to_string(),
-            false => format!("{} {}", there.name(upid), show::clean(&outcome.with_reason())),
-        };
-        Ok(self.print(&text)?)
-    }
-
     fn kill_api(&mut self, there: &mut ProxmoxTasks, how: &args::KillArgs) -> Done {
         if how.now || how.force || how.signal.is_some() {
             return Err(ControlError::OwnWay(there.remote.name.clone()));
         }
         let mut code = 0;
-        let mut asked = vec![];
-        for task in std::mem::take(&mut there.tasks) {
-            let name = there.name(&task.upid);
-            let said = match there.host.status(&task) {
-                Ok(RemoteStatus::Stopped(outcome)) => {
-                    Err(format!("task {name} has ended already: {}", outcome.with_reason()))
-                }
-                Ok(RemoteStatus::Running) => {
-                    there.host.stop(&task).map_err(|error| format!("cannot end task {name}: {error}"))
-                }
-                Err(error) => Err(format!("cannot end task {name}: {error}")),
-            };
-            match said {
-                Ok(()) => asked.push(task),
-                Err(why) => {
-                    self.report(&format!("error: {}", show::clean(&why)));
-                    code = exit_code::FAILED;
-                }
-            }
-        }
-        let end = sys::now().mono.saturating_add(GRACE);
-        for task in asked {
-            let upid = &task.upid;
-            let mut result = "asked to end".to_owned();
-            loop {
-                if how.no_wait {
-                    break;
-                }
-                // A failed request says nothing about the task.
-                if let Ok(RemoteStatus::Stopped(outcome)) = there.host.status(&task) {
-                    result = outcome.to_string();
-                    if let Ok(end) = there.end(&task, outcome) {
-                        there.keep(end);
-                    }
-                    break;
-                }
-                if sys::now().mono >= end {
-                    let name = there.name(upid);
-                    self.report(&format!("error: task {name} was asked to end but still runs"));
-                    code = exit_code::FAILED;
-                    break;
-                }
-                sys::pause(POLL / 4);
-            }
-            let text = match self.json {
-                true => {
-                    let mut value = json!({ "upid": upid.as_str(), "result": result });
-                    of_remote(&there.remote.name, &mut value);
-                    value.to_string()
-                }
-                false => {
-                    format!("task {} ({}): {}", there.name(upid), show::clean(upid.worker_type()), show::clean(&result))
-                }
-            };
-            self.print(&text)?;
-        }
+        there.kill(how.no_wait, &mut |done| self.say_killed(done, &mut code))?;
         Ok(code)
     }
 }

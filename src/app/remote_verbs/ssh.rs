@@ -5,7 +5,11 @@ use std::{collections::HashSet, time::Duration};
 
 use serde_json::{Value, json};
 
-use super::{LIMIT, Polls, RemoteCommand, RemoteFailure, flag, name_there, of_remote, option, words};
+use super::{
+    LIMIT, Polls, RemoteCommand, RemoteFailure, RemoteWaited, flag,
+    heard::{self, HeardTask},
+    name_there, option, words,
+};
 use crate::{
     app::{
         control::{ControlError, Desk, Done},
@@ -19,7 +23,7 @@ use crate::{
         sys,
     },
     model::{
-        remote::{RemoteEnd, RemoteLive, RemoteTask},
+        remote::{RemoteEnd, RemoteLive, RemoteName, RemoteTask},
         task::{RemoteTaskRef, Signal, Stored, TaskRef, exit_code},
         upid::Upid,
     },
@@ -38,6 +42,7 @@ const ASKED: usize = 500;
 
 /// A host that runs taskwatcher, and how to reach it.
 pub(super) struct SshHost {
+    pub name: RemoteName,
     pub remote: Remote,
     /// Host for ssh.
     pub host: String,
@@ -65,12 +70,12 @@ impl SshHost {
     /// Stores the ends of these tasks, as reported by `show` of their host. If the host no longer responds, the outcome
     /// that `wait` reported is stored with the current time as the end; the next sync corrects the time. Returns a
     /// message about ends that could not be stored.
-    fn keep(&self, store: &mut Store, heard: &mut Vec<HeardEnd>) -> Option<String> {
+    fn keep(&self, store: &mut Store, heard: &mut Vec<HeardTask>) -> Option<String> {
         let mut lost: Vec<String> = vec![];
         let mut why = String::new();
         for some in heard.chunks(ASKED) {
             let show =
-                |end: &HeardEnd| self.errand(vec!["show".into(), "--json".into(), end.number.to_string()]).line();
+                |end: &HeardTask| self.errand(vec!["show".into(), "--json".into(), end.number.to_string()]).line();
             let line = some.iter().map(show).collect::<Vec<_>>().join("; ");
             let mut ended = vec![];
             let asked = run::<SshError>(&self.host, &line, Some(LIMIT), |heard| {
@@ -83,12 +88,12 @@ impl SshHost {
                 Ok(())
             });
             let now = sys::now().wall.secs();
-            let is_missing = |end: &&HeardEnd| !ended.iter().any(|known| known.upid.number() == Some(end.number));
-            let missing: Vec<&HeardEnd> = some.iter().filter(is_missing).collect();
+            let is_missing = |end: &&HeardTask| !ended.iter().any(|known| known.upid.number() == Some(end.number));
+            let missing: Vec<&HeardTask> = some.iter().filter(is_missing).collect();
             if !missing.is_empty() {
                 let live = store.remote_active(Some(&self.remote.name)).unwrap_or_default();
                 for end in missing {
-                    match end.to_end(&live, now) {
+                    match to_end(end, &live, now) {
                         Some(end) => ended.push(end),
                         // A task that its host shows as live was not ended by `kill`.
                         None if asked.is_err() => lost.push(format!("{}!{}", self.remote.name, end.number)),
@@ -127,7 +132,7 @@ impl SshHost {
     }
 
     /// Returns the name of a task in lists.
-    pub(super) fn name(&self, task: &TaskRef) -> String {
+    pub(super) fn local(&self, task: &TaskRef) -> String {
         let there = number(task).map_or_else(|| name_there(task), |number| number.to_string());
         format!("{}!{there}", self.remote.name)
     }
@@ -142,69 +147,26 @@ fn number(task: &TaskRef) -> Option<i64> {
     }
 }
 
-/// An end that `wait` or `kill` of the remote reported.
-struct HeardEnd {
-    /// Task id on its host.
-    number: i64,
-    /// UPID and outcome, as far as they were reported.
-    upid: Option<String>,
-    outcome: Option<String>,
-}
-
-impl HeardEnd {
-    /// Parses a line of `wait` or `kill`. `None` if it is not about a task.
-    fn of(line: &[u8], json: bool) -> Option<HeardEnd> {
-        let text = String::from_utf8_lossy(line);
-        if json && let Ok(task) = serde_json::from_str::<Value>(&text) {
-            let upid: Option<Upid> = task["upid"].as_str().and_then(|upid| upid.parse().ok());
-            let number = upid.as_ref().and_then(Upid::number).or(task["taskid"].as_i64());
-            let number = number.or_else(|| task["id"].as_str()?.parse().ok())?;
-            let outcome = task["exitstatus"].as_str().map(str::to_owned);
-            return Some(HeardEnd { number, upid: upid.map(|upid| upid.own().to_owned()), outcome });
-        }
-        let (is_outcome, rest) = text.strip_prefix("task ").map_or((true, &*text), |rest| (false, rest));
-        let (number, outcome) = rest.split_once(' ').unwrap_or((rest, ""));
-        let outcome = Some(outcome.to_owned()).filter(|outcome| is_outcome && !outcome.is_empty());
-        Some(HeardEnd { number: number.parse().ok()?, upid: None, outcome })
+/// Returns a reported end, or `None` if the report lacks data. `live`: the known running tasks of the host.
+fn to_end(heard: &HeardTask, live: &[RemoteLive], now: i64) -> Option<RemoteEnd> {
+    let outcome = heard.outcome.as_ref()?.to_string();
+    let upid_of = |live: &RemoteLive| live.run.upid.parse::<Upid>().ok();
+    let is_it = |live: &&RemoteLive| match &heard.upid {
+        Some(upid) => live.run.upid == upid.own(),
+        None => upid_of(live).and_then(|upid| upid.number()) == Some(heard.number),
+    };
+    let known = live.iter().find(is_it);
+    let upid = heard.upid.as_ref().map(Upid::own).or(known.map(|live| live.run.upid.as_str()))?;
+    let mut task: Value = known.and_then(|live| serde_json::from_str(&live.run.detail).ok()).unwrap_or_default();
+    if !task.is_object() {
+        task = json!({});
     }
-
-    /// Returns the reported end, or `None` if the report lacks data. `live`: the known running tasks of the host.
-    fn to_end(&self, live: &[RemoteLive], now: i64) -> Option<RemoteEnd> {
-        // Each verb reports the reason of an unknown end in another form.
-        let outcome = self.outcome.as_deref().filter(|outcome| !outcome.starts_with("unknown"))?;
-        let upid_of = |live: &RemoteLive| live.run.upid.parse::<Upid>().ok();
-        let is_it = |live: &&RemoteLive| match &self.upid {
-            Some(upid) => live.run.upid == *upid,
-            None => upid_of(live).and_then(|upid| upid.number()) == Some(self.number),
-        };
-        let known = live.iter().find(is_it);
-        let upid = self.upid.as_deref().or(known.map(|live| live.run.upid.as_str()))?;
-        let mut task: Value = known.and_then(|live| serde_json::from_str(&live.run.detail).ok()).unwrap_or_default();
-        if !task.is_object() {
-            task = json!({});
-        }
-        let name = task["name"].as_str().map(str::to_owned);
-        let name = name.or_else(|| Some(upid.parse::<Upid>().ok()?.worker_type().to_owned()));
-        let fields =
-            [("upid", upid.into()), ("outcome", outcome.into()), ("endtime", now.into()), ("taskname", name.into())];
-        task.as_object_mut()?.extend(fields.map(|(key, value): (&str, Value)| (key.to_owned(), value)));
-        end_of(&task, "")
-    }
-}
-
-/// Returns the reported end in a line of `wait` or `kill`, and the line with the local name of the task.
-fn localize(remote: &str, line: &[u8], json: bool) -> (Option<HeardEnd>, String) {
-    let text = String::from_utf8_lossy(line);
-    let heard = HeardEnd::of(line, json);
-    if json && let Ok(mut task) = serde_json::from_str::<Value>(&text) {
-        of_remote(remote, &mut task);
-        return (heard, task.to_string());
-    }
-    let (before, rest) = text.strip_prefix("task ").map_or(("", &*text), |rest| ("task ", rest));
-    match heard {
-        Some(_) => (heard, show::clean(&format!("{before}{remote}!{rest}"))),
-        None => (None, show::clean(&text)),
-    }
+    let name = task["name"].as_str().map(str::to_owned);
+    let name = name.or_else(|| Some(upid.parse::<Upid>().ok()?.worker_type().to_owned()));
+    let fields =
+        [("upid", upid.into()), ("outcome", outcome.into()), ("endtime", now.into()), ("taskname", name.into())];
+    task.as_object_mut()?.extend(fields.map(|(key, value): (&str, Value)| (key.to_owned(), value)));
+    end_of(&task, "")
 }
 
 impl Desk<'_, '_> {
@@ -236,14 +198,19 @@ impl Desk<'_, '_> {
                     return Ok(());
                 };
                 heard = true;
-                let (end, text) = localize(remote, line, desk.json);
-                strange += usize::from(end.is_none());
-                if strange > STRANGE_LINES {
-                    return Err(there.too_long());
-                }
-                if end.as_ref().is_none_or(|end| reported.insert(end.number)) {
-                    ended.extend(end);
-                    desk.print(&text)?;
+                match HeardTask::of_wait(&there.name, line, desk.json) {
+                    Ok(task) if reported.insert(task.number) => {
+                        desk.print(&task.line)?;
+                        ended.push(task);
+                    }
+                    Ok(_) => {}
+                    Err(text) => {
+                        strange += 1;
+                        if strange > STRANGE_LINES {
+                            return Err(there.too_long());
+                        }
+                        desk.print(&text)?;
+                    }
                 }
                 Ok(())
             });
@@ -270,7 +237,7 @@ impl Desk<'_, '_> {
                     }
                     for (task, ended) in &forgotten {
                         reported.extend(number(task));
-                        self.report_stored(&there.remote, &there.name(task), &"it does not know the task");
+                        self.report_stored(&there.remote, &there.local(task), &"it does not know the task");
                         self.print_stored(there, task, ended)?;
                     }
                     code = if failed_there { exit_code::FAILED } else { code };
@@ -294,7 +261,7 @@ impl Desk<'_, '_> {
                     code = exit_code::FAILED;
                 }
                 if number(&task).is_none_or(|number| reported.insert(number)) {
-                    self.report_stored(&there.remote, &there.name(&task), &error);
+                    self.report_stored(&there.remote, &there.local(&task), &error);
                     self.print_stored(there, &task, &ended)?;
                 }
             }
@@ -321,20 +288,20 @@ impl Desk<'_, '_> {
     }
 
     fn print_stored(&mut self, there: &SshHost, task: &TaskRef, ended: &RemoteTask) -> Result<(), ControlError> {
-        if !self.json {
-            return Ok(self.print(&format!("{} {}", there.name(task), show::clean(&ended.outcome.with_reason())))?);
-        }
-        let (upid, outcome) = (Stored::read(&ended.upid), ended.outcome.clone().into());
-        let mut value = show::proxmox_status(Some(&upid), number(task).unwrap_or_default(), Some(&outcome));
-        of_remote(&there.remote.name, &mut value);
-        Ok(self.print(&value.to_string())?)
+        self.say_waited(RemoteWaited {
+            remote: &there.remote.name,
+            name: there.local(task),
+            number: number(task).unwrap_or_default(),
+            upid: Some(Stored::read(&ended.upid)),
+            outcome: Some(&ended.outcome),
+        })
     }
 
     /// Shows a task with the data of its host, or with the stored data if the host does not know the task or does not
     /// respond.
     pub(super) fn show_ssh(&mut self, store: &Store, there: &SshHost, task: &TaskRef) -> Done {
         let words = words("show", std::slice::from_ref(task), Some("--json".to_owned()));
-        let name = there.name(task);
+        let name = there.local(task);
         let errand = there.short_errand(words);
         let mut text = Vec::new();
         let mut lines = 0;
@@ -364,14 +331,13 @@ impl Desk<'_, '_> {
 
     /// Reports that a task had not ended at the last contact.
     fn report_running(&mut self, there: &SshHost, task: &TaskRef) -> Result<(), ControlError> {
-        if !self.json {
-            self.report(&format!("task {} has not ended", there.name(task)));
-            return Ok(());
-        }
-        let upid = if let TaskRef::Upid(upid) = task { Some(Stored::read(upid.own())) } else { None };
-        let mut value = show::proxmox_status(upid.as_ref(), number(task).unwrap_or_default(), None);
-        of_remote(&there.remote.name, &mut value);
-        Ok(self.print(&value.to_string())?)
+        self.say_waited(RemoteWaited {
+            remote: &there.remote.name,
+            name: there.local(task),
+            number: number(task).unwrap_or_default(),
+            upid: if let TaskRef::Upid(upid) = task { Some(Stored::read(upid.own())) } else { None },
+            outcome: None,
+        })
     }
 
     pub(super) fn kill_ssh(&mut self, store: &mut Store, there: &SshHost, wanted: &args::Kill) -> Done {
@@ -381,7 +347,7 @@ impl Desk<'_, '_> {
             flag("--now", how.now),
             flag("--no-wait", how.no_wait),
             flag("--force", how.force),
-            flag("--json", self.json),
+            flag("--json", true),
         ];
         let errand = there.errand(words("kill", &wanted.tasks, options.into_iter().flatten()));
         let mut ended = vec![];
@@ -391,9 +357,15 @@ impl Desk<'_, '_> {
                 there.keep(store, &mut ended).into_iter().for_each(|text| desk.report(&text));
                 return Ok(());
             };
-            let (end, text) = localize(&there.remote.name, line, desk.json);
-            ended.extend(end.filter(|_| !how.no_wait));
-            Ok(desk.print(&text)?)
+            match heard::killed(&there.name, line) {
+                Ok(report) => {
+                    let number = number(&report.task).filter(|_| !how.no_wait);
+                    let heard = |number| HeardTask { number, upid: None, outcome: None, line: String::new() };
+                    ended.extend(number.map(heard));
+                    Ok(desk.say_killed(Ok(report), &mut 0)?)
+                }
+                Err(text) => Ok(desk.print(&text)?),
+            }
         });
         ran.map_err(|far| far.of(&there.remote.name))
     }

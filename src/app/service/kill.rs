@@ -32,6 +32,7 @@ use crate::{
         ansi::clean,
         error::ErrorKind,
         task::{Asker, End, EndedBy, Outcome, Process, Signal, Status, Stored, Task, TaskId, TaskRef, Timestamp},
+        upid::Upid,
     },
 };
 
@@ -74,12 +75,25 @@ impl fmt::Display for Killed {
     }
 }
 
+impl Killed {
+    /// Reads the text that [`Killed`] prints.
+    pub fn of_text(text: &str) -> Killed {
+        match text {
+            "asked to end" => Killed::Asked,
+            "reservation cancelled" => Killed::Cancelled,
+            outcome => Killed::Ended(Stored::read(outcome)),
+        }
+    }
+}
+
 /// What became of one task that should be ended.
 #[derive(Debug)]
 pub struct KillReport {
-    /// The task.
-    pub id: i64,
-    /// Its name.
+    /// The task, as lists name it.
+    pub task: TaskRef,
+    /// Its UPID, if it is a task of a Proxmox host, where tasks have no numbers.
+    pub upid: Option<Upid>,
+    /// Its name, or the type of a task of a Proxmox host.
     pub name: String,
     /// How it was ended.
     pub how: Killed,
@@ -87,7 +101,7 @@ pub struct KillReport {
 
 impl fmt::Display for KillReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "task {} ({}): {}", self.id, clean(&self.name), clean(&self.how.to_string()))
+        write!(f, "task {} ({}): {}", self.task, clean(&self.name), clean(&self.how.to_string()))
     }
 }
 
@@ -107,7 +121,10 @@ pub enum KillError {
     },
     /// The task could not be ended.
     #[error("cannot end task {0}: {1}")]
-    Failed(i64, #[source] EndError),
+    Failed(TaskRef, #[source] EndError),
+    /// A task of another host was asked to end and has not.
+    #[error("task {0} was asked to end but still runs")]
+    StillRuns(TaskRef),
 }
 
 impl KillError {
@@ -117,6 +134,7 @@ impl KillError {
             KillError::NoSuchTask(_) => ErrorKind::NotFound,
             KillError::HasEnded { .. } => ErrorKind::Conflict,
             KillError::Failed(_, error) => error.kind(),
+            KillError::StillRuns(_) => ErrorKind::TimedOut,
         }
     }
 }
@@ -162,6 +180,9 @@ pub enum EndError {
         /// Why its socket could not be reached.
         source: io::Error,
     },
+    /// The host of the task, in words.
+    #[error("{0}")]
+    OfRemote(String),
     /// The task has no launcher to ask.
     #[error("no launcher is known for this task")]
     NoLauncher,
@@ -185,7 +206,7 @@ impl EndError {
             EndError::NoSuchTask(_) => ErrorKind::NotFound,
             EndError::EndedBefore(_) | EndError::OtherDatabase(..) | EndError::NoLauncher => ErrorKind::Conflict,
             EndError::System(..) => ErrorKind::System,
-            EndError::NotAsked(_) | EndError::Unreachable { .. } => ErrorKind::Unreachable,
+            EndError::NotAsked(_) | EndError::Unreachable { .. } | EndError::OfRemote(_) => ErrorKind::Unreachable,
             EndError::WorkerRuns | EndError::StillRuns => ErrorKind::TimedOut,
         }
     }
@@ -251,7 +272,8 @@ impl Tasks {
         let mut ender = Ender { db, store };
         let mut waiting = Vec::new();
         let signal = if how.now { Some(Signal::KILL) } else { how.signal };
-        let report = |live: &Live, how| KillReport { id: live.task.id, name: live.task.name.clone(), how };
+        let named = |live: &Live| TaskRef::Id(TaskId(live.task.id));
+        let report = |live: &Live, how| KillReport { task: named(live), upid: None, name: live.task.name.clone(), how };
         for live in tasks {
             let asked = match ender.asks_its_supervisor(live, how) {
                 Ok(true) => Ok(Asked::Waits),
@@ -261,7 +283,7 @@ impl Tasks {
             match asked {
                 Ok(Asked::Waits) => waiting.push(live),
                 Ok(Asked::Done(how)) => reports(Ok(report(live, how)))?,
-                Err(error) => reports(Err(KillError::Failed(live.task.id, error)))?,
+                Err(error) => reports(Err(KillError::Failed(named(live), error)))?,
             }
         }
         for live in waiting {
@@ -276,7 +298,7 @@ impl Tasks {
             };
             reports(match ended {
                 Ok(how) => Ok(report(live, how)),
-                Err(error) => Err(KillError::Failed(live.task.id, error)),
+                Err(error) => Err(KillError::Failed(named(live), error)),
             })?;
         }
         Ok(())
