@@ -97,6 +97,7 @@ pub mod app {
     pub mod control;
     pub mod control_args;
     pub mod db;
+    pub mod engine;
     pub mod export;
     pub mod hearing;
     pub mod launch;
@@ -106,7 +107,6 @@ pub mod app {
     pub mod parse;
     pub mod parse_args;
     pub mod reconcile;
-    pub mod record_end;
     pub mod reexec;
     pub mod remote;
     pub mod remote_verbs;

@@ -217,7 +217,7 @@ fn the_command_has_its_own_session_default_signals_and_three_descriptors() {
     // After a while it re-executes itself, with the same pid and state.
     until("its re-execution", || {
         let environ = fs::read(format!("/proc/{}/environ", shim.pid)).unwrap();
-        memchr::memmem::find(&environ, b"TASKWATCHER_CARRIER=").is_some()
+        memchr::memmem::find(&environ, b"TASKWATCHER_SHIM=").is_some()
     });
     carried.send(Signal::TERM, false, Some("stopped by operator"));
     assert_eq!(carried.ended(), (Exit::Signal { signal: Signal::TERM, core: false }, 0));

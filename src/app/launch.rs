@@ -10,11 +10,13 @@ mod end;
 mod jobs;
 
 use std::{
-    ffi::OsString,
     os::fd::AsFd,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
+
+use serde::{Deserialize, Serialize};
 
 use self::{
     claim::{check, claim, make_ready},
@@ -23,49 +25,39 @@ use self::{
 };
 use super::{
     activation, db,
-    hearing::{Hearing, LauncherMessage},
+    engine::{self, CLOSE_AFTER, ClaimedTask, Engine, EngineState, NotifyEvent, Record, TRY_AGAIN},
     output::TaskOutput,
-    reexec::{self, LauncherState},
+    reexec::{self, Handed},
     session::Session,
     spec::{Spec, TIMEOUT},
-    tree::{self, Delivery},
 };
 use crate::{
     io::{
         child::{self, CannotRun, Reaped, Usage},
-        feedfile::{self, Signature},
+        feedfile,
         inbox::{Inbox, Notice},
-        notify::{self, Notify},
         parcel::{Arrived, Parcel},
         process,
         pty::Pty,
-        spool::{Request, SelfReport, Spool},
-        store::{Claimed, Command, LockTimeout, Store, StoreFailure},
+        store::{Claimed, Command, LockTimeout, StoreFailure},
         streams::{Ends, Substitute},
         sys,
         terminal::Terminal,
     },
     model::{
-        task::{Asker, Ended, Exit, Process, Signal, Tick},
-        watch::{Event, Limits, Watch, WatchAction, date_beat},
+        task::{Ended, Exit, Process, Signal},
+        watch::{Event, Limits},
     },
 };
 
-/// Time after which the database is closed until the command ends, because a command that still runs is likely to run
-/// for long. A shorter time would make short commands pay for opening the database twice.
-const CLOSE_AFTER: Duration = Duration::from_millis(100);
 /// A command that lives shorter than this is not recorded with its pid before its end.
 const SHORTEST_NOTED: Duration = Duration::from_millis(1);
 /// Variables that name the terminal for programs that ask for a secret there, regardless of their streams.
 const TERMINAL_NAMES: [&str; 3] = ["GPG_TTY", "TTY", "SSH_TTY"];
 /// Pause before keys are read again after keys that belonged to another process group.
 const KEYS_AGAIN: Duration = Duration::from_secs(1);
-/// Pause before a system call that failed temporarily, while the command runs, is tried again.
-const TRY_AGAIN: Duration = Duration::from_millis(200);
 /// The lock is waited for in steps of this length, between which signals are handled.
 const CLAIM_STEP: Duration = Duration::from_millis(250);
-/// Lock timeout for storing a status: the status is not important, and the watch must continue.
-const STATUS_PATIENCE: LockTimeout = LockTimeout { limit: Duration::from_millis(50), notify: None };
 
 /// Why `launch` itself failed. The command was not run.
 #[derive(Debug, thiserror::Error)]
@@ -186,36 +178,28 @@ pub fn launch(spec: &Spec, inherited: &[i32], reporter: &mut dyn Reporter) -> Re
     };
     let terminal = if me.tty == 0 { None } else { Terminal::controlling() };
     let lend = terminal.as_ref().is_some_and(Terminal::is_alone_in_foreground);
-    let now = sys::now();
+    let claimed = Arc::new(claimed);
+    let task = ClaimedTask { claimed: Arc::clone(&claimed), spool: Some(spool) };
+    let mut record = Record::new(spec.db.clone());
+    (record.task, record.store) = (Some(task), Some(store));
+    let limits = Limits {
+        timeout: spec.timeout.or(claimed.feedpath.is_some().then_some(TIMEOUT)),
+        max_runtime: spec.max_runtime,
+        stop_signal: spec.stop_signal,
+        kill_after: spec.kill_after,
+    };
     let launcher = Launcher {
         spec: spec.clone(),
         claimed,
-        spool: Some(spool),
-        store: Some(store),
-        inbox,
-        me: me.process,
-        ignored: me.ignored,
-        foreign,
+        engine: Engine::new(me.process, me.ignored, inbox, foreign, record, limits),
         terminal,
         command: 0,
         exit: None,
         gone: false,
-        beat: None,
-        looked: now,
-        local: true,
-        handled_request: None,
-        noted: false,
-        close_at: Duration::MAX,
-        started: now,
-        output: None,
         pty: None,
         session: None,
         keys_at: Duration::ZERO,
-        unseen: None,
-        notify: None,
-        story: SelfReport::default(),
         pause: Pause::None,
-        pending_warning: None,
         usage_before: child::usage(),
     };
     launcher.run(inherited, lend, reporter)
@@ -224,56 +208,55 @@ pub fn launch(spec: &Spec, inherited: &[i32], reporter: &mut dyn Reporter) -> Re
 /// Continues the task of a launcher after its re-execution (see [`super::reexec`]), with its descriptors in `arrived`.
 /// Returns how `launch` should end. There is no error, because the command already runs: what is missing is done
 /// without.
-pub fn resume(state: Box<LauncherState>, mut arrived: Arrived, reporter: &mut dyn Reporter) -> Finish {
+pub fn resume(state: LauncherState, mut arrived: Arrived, reporter: &mut dyn Reporter) -> Finish {
     child::set_name(c"launch");
-    let inbox = reexec::take_inbox(&mut arrived, state.inbox, state.ignored);
-    let spool = reexec::take_spool(&mut arrived, state.spool, &state.db, state.claimed.slot);
     let terminal = state.terminal.and_then(|number| arrived.take(number).ok());
     let terminal = terminal.map(|tty| Terminal::take_over_from(tty, state.lent.then_some(state.command)));
-    let notify = state.notify.and_then(|number| arrived.take(number).ok()).map(Notify::take_over);
-    let notify = notify.map(|notify| Hearing::new(notify, state.me.pid));
-    let output = state.output.map(|output| TaskOutput::take_over(*output, &mut |number| arrived.take(number)));
+    let claimed = Arc::new(*state.claimed);
+    let engine = Engine::take_over(*state.engine, Some(Arc::clone(&claimed)), &mut arrived);
     let spec = Spec {
-        timeout: state.timeout,
-        max_runtime: state.max_runtime,
-        stop_signal: state.stop_signal,
-        kill_after: state.kill_after,
         fail_on_warnings: state.fail_on_warnings,
         keep_feedback: state.keep_feedback,
-        ..Spec::new(state.db, vec![])
+        ..Spec::new(engine.record.db.clone(), vec![])
     };
     let launcher = Box::new(Launcher {
         spec,
-        claimed: *state.claimed,
-        spool,
-        store: None,
-        inbox,
-        me: state.me,
-        ignored: state.ignored,
-        foreign: state.foreign,
+        claimed,
+        engine,
         terminal,
         command: state.command,
         exit: None,
         gone: false,
-        beat: state.beat,
-        looked: state.looked,
-        local: state.local,
-        handled_request: state.heeded,
-        noted: true,
-        close_at: Duration::MAX,
-        started: state.started,
-        output,
         pty: None,
         session: None,
         keys_at: Duration::ZERO,
-        unseen: None,
-        notify,
-        story: *state.story,
         pause: Pause::None,
-        pending_warning: None,
         usage_before: state.usage_before,
     });
-    launcher.follow(*state.watch, reporter)
+    launcher.follow(reporter)
+}
+
+/// The state of a launcher for its re-execution.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct LauncherState {
+    engine: Box<EngineState>,
+    claimed: Box<Claimed>,
+    fail_on_warnings: bool,
+    keep_feedback: bool,
+    /// Whether warnings are suppressed.
+    pub quiet: bool,
+    lent: bool,
+    terminal: Option<usize>,
+    command: i32,
+    usage_before: Option<Usage>,
+}
+
+impl Handed for LauncherState {
+    const VARIABLE: &'static str = "TASKWATCHER_LAUNCHER";
+
+    fn process(&self) -> Process {
+        self.engine.me
+    }
 }
 
 fn known(stats: &[process::Stat]) -> Vec<Process> {
@@ -283,17 +266,8 @@ fn known(stats: &[process::Stat]) -> Vec<Process> {
 /// The state of a running launcher.
 struct Launcher {
     spec: Spec,
-    claimed: Claimed,
-    /// `None` if the spool could not be opened again after the re-execution.
-    spool: Option<Spool>,
-    /// The database, while it is likely to be used soon.
-    store: Option<Store>,
-    inbox: Inbox,
-    me: Process,
-    /// Signals that were ignored at the start, as a bit mask.
-    ignored: u64,
-    /// Children of this process before the task began. They do not belong to the task.
-    foreign: Vec<Process>,
+    claimed: Arc<Claimed>,
+    engine: Engine,
     terminal: Option<Terminal>,
     /// The command's pid.
     command: i32,
@@ -301,46 +275,20 @@ struct Launcher {
     exit: Option<Exit>,
     /// Whether no process of the tree is left.
     gone: bool,
-    /// The last seen state of the feedback file.
-    beat: Option<Signature>,
-    /// When the feedback file was last checked.
-    looked: Tick,
-    /// Whether the times of the feedback file come from the clock of this machine.
-    local: bool,
-    /// The last request of `control` that was handled.
-    handled_request: Option<Request>,
-    /// Whether the command's process is recorded in the row.
-    noted: bool,
-    /// When to close the database, on the monotonic clock.
-    close_at: Duration,
-    /// When the command was started.
-    started: Tick,
-    /// The output of the command, unless the command writes directly to the output of `launch`.
-    output: Option<TaskOutput>,
     /// The pseudo-terminal of the command.
     pty: Option<Pty>,
     /// The leader of the command's session on `pty`.
     session: Option<Session>,
     /// When to read keys again, on the monotonic clock, after keys that belonged to another process group.
     keys_at: Duration,
-    /// A signal that still has to be sent to descendants that could not be listed, for lack of descriptors.
-    unseen: Option<Delivery>,
-    /// The notify socket of the command.
-    notify: Option<Hearing>,
-    /// What the command has reported so far.
-    story: SelfReport,
     /// The state of a SIGTSTP to this process.
     pause: Pause,
-    /// A warning that is not printed yet.
-    pending_warning: Option<String>,
     /// Resource usage of other children of this process before the task began.
     usage_before: Option<Usage>,
 }
 
 impl Launcher {
     fn run(mut self, inherited: &[i32], lend: bool, reporter: &mut dyn Reporter) -> Result<Finish, LaunchError> {
-        // Without a notify socket the command runs as it would outside of systemd.
-        self.notify = Notify::open().ok().map(|notify| Hearing::new(notify, self.me.pid));
         let ends = self.open_output()?;
         let env = self.environment();
         if !reporter.waits() {
@@ -348,13 +296,13 @@ impl Launcher {
         }
         let started = self.start(&env, ends.as_ref(), inherited)?;
         match started {
-            Ok(pid) => self.command = pid,
+            Ok(pid) => (self.command, self.engine.group) = (pid, Some(pid)),
             Err(error) if error.is_shortage() => {
                 return Err(self.give_up(LaunchError::Shortage(error.reason)));
             }
             Err(error) => return Ok(Finish::Code(self.not_run(&error, reporter))),
         }
-        self.started = sys::now();
+        self.engine.begin();
         drop((env, ends));
         child::close_inherited(inherited);
         sys::crash_point("spawn.after");
@@ -366,27 +314,18 @@ impl Launcher {
         if lend && self.session.is_none() {
             self.lend_terminal();
         }
-        self.looked = self.started;
-        self.close_at = self.started.mono + CLOSE_AFTER;
-        let mut watch = Watch::new(self.limits(), self.started);
         // A request that was written before its signal was blocked has no pending signal.
-        self.handle_request(&mut watch);
+        self.handle_request();
         // For a command that ends at once, this saves a write that no reader could have seen.
-        let _ = self.inbox.wait(Some(SHORTEST_NOTED));
-        self.handle_signals(&mut watch);
+        let _ = self.engine.inbox.wait(Some(SHORTEST_NOTED));
+        self.handle_signals();
         if self.exit.is_none() {
             self.note_command();
-            // If this fails, only programs in the same pid namespace can send a request.
-            if let (Some(spool), Some(notify)) = (&self.spool, &self.notify) {
-                let _ = spool.note_address(self.claimed.slot, &self.claimed.upid, notify.address());
-            }
+            self.engine.note_address();
         }
         sys::crash_point("started.after");
         reporter.running(self.claimed.id);
-        if let Some(dir) = self.claimed.feedpath.as_deref().and_then(Path::parent) {
-            self.local = !feedfile::is_network_fs(dir).unwrap_or(true);
-        }
-        Ok(Box::new(self).follow(watch, reporter))
+        Ok(Box::new(self).follow(reporter))
     }
 
     /// Creates the pipes or the pseudo-terminal for the command's output and returns the command's ends. `None` if the
@@ -404,7 +343,7 @@ impl Launcher {
             std::iter::once(std::env::temp_dir()).chain(beside).filter(|_| self.spec.chronic).collect();
         match TaskOutput::open(substitute.as_ref(), &hold) {
             Ok((output, ends)) => {
-                self.output = Some(output);
+                self.engine.output = Some(output);
                 Ok(Some(ends))
             }
             Err(error) => Err(self.give_up(LaunchError::System("create the pipes for the command's output", error))),
@@ -423,10 +362,10 @@ impl Launcher {
             put.extend([(ends.out.as_fd(), 1), (ends.err.as_fd(), 2)]);
         }
         let Some(pty) = self.pty.as_ref().filter(|pty| pty.is_whole()) else {
-            return Ok(activation::spawn(&self.spec.argv, env, &put, inherited, self.ignored));
+            return Ok(activation::spawn(&self.spec.argv, env, &put, inherited, self.engine.ignored));
         };
         put.extend(pty.command().filter(|_| pty.is_input()).map(|fd| (fd, 0)));
-        match Session::start(&self.spec.argv, env, &put, inherited, self.ignored) {
+        match Session::start(&self.spec.argv, env, &put, inherited, self.engine.ignored) {
             Ok(Ok((session, command))) => {
                 self.session = Some(session);
                 Ok(Ok(command))
@@ -438,10 +377,10 @@ impl Launcher {
 
     /// Watches the command until its end and records the end. Returns how `launch` should end. Once the command was
     /// started, the launcher does not fail: what does not work is tried again, or done without.
-    fn follow(mut self: Box<Self>, watch: Watch, reporter: &mut dyn Reporter) -> Finish {
-        let ended = self.watch(watch, reporter);
+    fn follow(mut self: Box<Self>, reporter: &mut dyn Reporter) -> Finish {
+        let ended = self.watch(reporter);
         // If only the command is in the foreground, the terminal does not interrupt `launch`.
-        let interrupted = self.inbox.was_interrupted() || self.terminal.as_ref().is_some_and(Terminal::is_lent);
+        let interrupted = self.engine.inbox.was_interrupted() || self.terminal.as_ref().is_some_and(Terminal::is_lent);
         sys::crash_point("exit.after");
         if let Some(terminal) = &mut self.terminal {
             terminal.take_back();
@@ -458,50 +397,24 @@ impl Launcher {
 
     /// Re-executes the program to use less memory, if nothing else is in progress. If that is not possible, returns and
     /// continues unchanged.
-    fn re_execute(&mut self, watch: &Watch, reporter: &dyn Reporter) {
+    fn re_execute(&mut self, reporter: &dyn Reporter) {
         // A pseudo-terminal cannot be handed over, which does not matter: tasks on terminals are few.
-        let busy = self.exit.is_some() || watch.is_ending() || self.pause != Pause::None;
+        let busy = self.exit.is_some() || self.engine.watch.is_ending() || self.pause != Pause::None;
         if busy || self.pty.is_some() || !reporter.allows_reexec() {
             return;
         }
-        let spool = self.spool.as_ref().and_then(|spool| spool.file_of(self.claimed.slot).ok());
+        let spool = self.engine.spool_file();
         let mut parcel = Parcel::default();
-        let inbox = parcel.add(self.inbox.descriptor());
-        let spool = spool.as_ref().map(|file| parcel.add(file.as_fd()));
-        let output = match &mut self.output {
-            None => None,
-            Some(output) => match output.hand_over(&mut |fd| parcel.add(fd)) {
-                None => return,
-                handed => handed,
-            },
-        };
+        let Some(engine) = self.engine.hand_over(spool.as_ref(), &mut parcel) else { return };
         let state = LauncherState {
-            me: self.me,
-            inbox,
-            spool,
-            db: self.spec.db.clone(),
-            timeout: self.spec.timeout,
-            max_runtime: self.spec.max_runtime,
-            stop_signal: self.spec.stop_signal,
-            kill_after: self.spec.kill_after,
+            engine: Box::new(engine),
+            claimed: Box::new(Claimed::clone(&self.claimed)),
             fail_on_warnings: self.spec.fail_on_warnings,
             keep_feedback: self.spec.keep_feedback,
             quiet: reporter.is_quiet(),
-            claimed: Box::new(self.claimed.clone()),
-            ignored: self.ignored,
-            foreign: self.foreign.clone(),
             lent: self.terminal.as_ref().is_some_and(Terminal::is_lent),
             terminal: self.terminal.as_ref().map(|terminal| parcel.add(terminal.descriptor())),
             command: self.command,
-            started: self.started,
-            watch: Box::new(watch.clone()),
-            beat: self.beat,
-            looked: self.looked,
-            local: self.local,
-            heeded: self.handled_request.clone(),
-            output: output.map(Box::new),
-            notify: self.notify.as_ref().map(|notify| parcel.add(notify.descriptor())),
-            story: Box::new(self.story.clone()),
             usage_before: self.usage_before,
         };
         sys::crash_point("slim.before");
@@ -516,35 +429,18 @@ impl Launcher {
             Err(error) => return error.kind() == std::io::ErrorKind::PermissionDenied,
             Ok(stat) => stat,
         };
-        let (Some(stat), Some(store)) = (stat, &mut self.store) else { return true };
-        store.set_lock_timeout(STATUS_PATIENCE);
+        let Some(stat) = stat else { return true };
         let inode = process::inode(self.command);
         let command = Command { process: stat.process, inode, session: Some(stat.session) };
-        self.noted = store.started(self.claimed.id, &command).is_ok();
-        self.noted
+        self.engine.record.note_command(&command)
     }
 
     fn environment(&self) -> Vec<std::ffi::CString> {
-        let claimed = &self.claimed;
-        let mut set = vec![
-            ("TASKWATCHER_TASKID", OsString::from(claimed.id.to_string())),
-            (process::UPID_VARIABLE, claimed.upid.clone().into()),
-            ("TASKWATCHER_HANDLE", claimed.handle.clone().into()),
-            ("TASKWATCHER_DB", self.spec.db.clone().into()),
-        ];
-        if let Some(path) = &claimed.feedpath {
-            set.push(("TASKWATCHER_FEEDBACK", path.clone().into()));
-        }
-        // A task inside a task must not write to the feedback file of the outer task.
-        let mut without = vec!["TASKWATCHER_FEEDBACK"];
-        if let Some(notify) = &self.notify {
-            set.push((notify::VARIABLE, notify.address().into()));
-            // If it is set, it is the pid of this process; the command is another one.
-            without.push("WATCHDOG_PID");
-            if let Some(timeout) = self.limits().timeout.or(self.spec.timeout) {
-                set.push(("WATCHDOG_USEC", timeout.as_micros().to_string().into()));
-            }
-        }
+        let mut set = self.engine.variables(&self.claimed.handle);
+        // A task inside a task must not write to the feedback file of the outer task. If WATCHDOG_PID is set, it is the
+        // pid of this process; the command is another one.
+        let without = ["TASKWATCHER_FEEDBACK", "WATCHDOG_PID"];
+        let without = &without[..if self.engine.notify.is_some() { 2 } else { 1 }];
         if let Some(pty) = &self.pty {
             let controlling = process::own().map_or(0, |me| me.tty);
             for name in TERMINAL_NAMES {
@@ -552,179 +448,127 @@ impl Launcher {
                 set.extend(inner.map(|inner| (name, inner.into())));
             }
         }
-        child::environment(&set, &without)
+        child::environment(&set, without)
     }
 
     fn begin_log(&mut self) {
-        if let (Some(output), Some(path)) = (&mut self.output, &self.claimed.log) {
-            let from_terminal = self.pty.as_ref().is_some_and(Pty::is_whole);
-            output.begin_log(path, self.spec.log_max, from_terminal);
-        }
-    }
-
-    fn limits(&self) -> Limits {
-        Limits {
-            timeout: self.claimed.feedpath.is_some().then(|| self.spec.timeout.unwrap_or(TIMEOUT)),
-            max_runtime: self.spec.max_runtime,
-            stop_signal: self.spec.stop_signal,
-            kill_after: self.spec.kill_after,
-        }
+        self.engine.begin_log(self.spec.log_max, self.pty.as_ref().is_some_and(Pty::is_whole));
     }
 
     /// Watches the command until its end.
-    fn watch(&mut self, mut watch: Watch, reporter: &mut dyn Reporter) -> Ended {
+    fn watch(&mut self, reporter: &mut dyn Reporter) -> Ended {
         loop {
-            if let Some(line) = self.pending_warning.take() {
-                reporter.warn(&line);
+            if let Some(why) = self.engine.refusal.take() {
+                reporter.warn(&format!("cannot end task {}: {why}", self.claimed.id));
             }
             let now = sys::now();
             if let Some(exit) = self.exit
-                && (self.gone || !watch.is_ending())
-                && self.output.as_ref().is_none_or(|output| output.is_complete(now))
-                && let Some(ended) = self.act(&mut watch, Event::Exited(exit), now)
+                && (self.gone || !self.engine.watch.is_ending())
+                && self.engine.has_all_output(now)
+                && let Some(ended) = self.engine.act(Event::Exited(exit), now)
             {
                 return ended;
             }
-            let close_at = self.store.as_ref().map(|_| self.close_at);
             self.let_session_end(now);
-            let drained = self.output.as_ref().and_then(|output| output.deadline(now));
-            let due = watch.deadline().filter(|_| !self.is_paused());
-            let wake = due.into_iter().chain(close_at).chain(drained).chain(self.keys_wait(now));
-            let wake = wake.chain(self.unseen.is_some().then(|| now.mono + TRY_AGAIN));
-            let wake = wake.chain(self.notify.as_ref().and_then(|notify| notify.wake(now.mono))).min();
-            let timeout = wake.map(|at| at.saturating_sub(now.mono));
+            let due = self.engine.watch.deadline().filter(|_| !self.is_paused());
+            let wake = due.into_iter().chain(self.engine.wake(now)).chain(self.keys_wait(now)).min();
             let keyboard = self.pty.as_ref().filter(|_| now.mono >= self.keys_at).and_then(Pty::keyboard);
             let report = self.session.as_ref().and_then(Session::report);
             let room = self.pty.as_ref().and_then(Pty::room);
-            let reads = self.output.iter().flat_map(TaskOutput::readable).chain(keyboard).chain(report);
-            let reads = reads.chain(self.notify.as_ref().and_then(|notify| notify.readable(now.mono)));
-            let writes = self.output.iter().flat_map(TaskOutput::writable).chain(room);
-            if self.inbox.wait_with(timeout, reads, writes).is_err() {
-                // Out of memory at the moment: everything is checked as if an event had arrived.
-                sys::pause(TRY_AGAIN);
+            self.engine.wait(now, wake, keyboard.into_iter().chain(report), room.into_iter());
+            self.handle_signals();
+            if self.engine.retry_delivery() {
+                self.reap();
             }
-            self.handle_signals(&mut watch);
-            self.retry_delivery(&mut watch);
-            self.handle_messages(&mut watch);
+            self.handle_messages();
             self.relay_keys();
-            if let Some(output) = &mut self.output {
+            if let Some(output) = &mut self.engine.output {
                 output.pump();
             }
-            if close_at.is_some_and(|at| sys::now().mono >= at) {
-                if self.noted || self.note_command() {
-                    self.store = None;
-                    self.re_execute(&watch, reporter);
-                } else {
-                    self.close_at = sys::now().mono + CLOSE_AFTER;
-                }
+            self.close_database(reporter);
+            if !self.is_paused() {
+                self.engine.tick();
             }
-            let now = sys::now();
-            if self.is_paused() {
-                continue;
-            }
-            if watch.listens()
-                && let Some(beat) = self.look_for_beat(now)
-            {
-                self.act(&mut watch, Event::Beat, beat);
-            }
-            self.act(&mut watch, Event::Tick, now);
+        }
+    }
+
+    /// Closes the database and uses less memory, once the command has run for a while.
+    fn close_database(&mut self, reporter: &dyn Reporter) {
+        let record = &self.engine.record;
+        if record.store.is_none() || sys::now().mono < record.close_at {
+            return;
+        }
+        if record.noted || self.note_command() {
+            self.engine.record.store = None;
+            self.re_execute(reporter);
+        } else {
+            self.engine.record.close_at = sys::now().mono + CLOSE_AFTER;
         }
     }
 
     /// Handles all signals that have arrived.
-    fn handle_signals(&mut self, watch: &mut Watch) {
+    fn handle_signals(&mut self) {
         loop {
-            let notice = match self.inbox.next() {
+            let notice = match self.engine.inbox.next() {
                 Ok(Some(notice)) => notice,
                 Ok(None) => return,
                 Err(_) => {
                     // A child that has ended is also found without its signal.
                     sys::pause(TRY_AGAIN);
-                    return self.reap(watch);
+                    return self.reap();
                 }
             };
             match notice {
-                Notice::Child => self.reap(watch),
-                Notice::Stop { signal, sender } => {
-                    let sender = sender.map(|(uid, pid)| (sys::login_of(uid), pid));
-                    let with = signal.is_passed_on().then_some(signal);
-                    self.end_pause(watch);
-                    let asked = Event::StopAsked { by: Asker::Signal { signal, sender }, signal: with };
-                    self.act(watch, asked, sys::now());
-                }
+                Notice::Child => self.reap(),
+                Notice::Stop { signal, sender } => self.end_as_asked(engine::stop_asked(signal, sender)),
                 Notice::Pass(Signal::WINCH) if self.pty.is_some() => self.follow_size(),
-                Notice::Pass(signal) => {
-                    let _ = self.signal_command(signal);
-                }
-                Notice::Suspend => self.pass_suspend(watch),
-                Notice::Continue => self.pass_continue(watch),
-                Notice::Request => self.handle_request(watch),
+                Notice::Pass(signal) => self.engine.signal_group(signal),
+                Notice::Suspend => self.pass_suspend(),
+                Notice::Continue => self.pass_continue(),
+                Notice::Request => self.handle_request(),
             }
         }
     }
 
     /// Handles the messages on the notify socket.
-    fn handle_messages(&mut self, watch: &mut Watch) {
-        let mut now = sys::now();
-        while let Some(received) = self.notify.as_mut().and_then(|notify| notify.next(now.mono)) {
-            now = sys::now();
-            let message = match received {
-                LauncherMessage::Message(message) => message,
-                LauncherMessage::Request => {
-                    self.handle_request(watch);
-                    continue;
-                }
-            };
-            let report = crate::model::notify::parse(&message);
-            if report.beat {
-                self.story.beat = Some(now.wall.0);
-                if let Some(timeout) = self.spec.timeout {
-                    watch.listen(timeout, now);
-                }
-                self.act(watch, Event::Beat, now);
-            }
-            self.story.ready |= report.ready;
-            if let Some(status) = report.status.filter(|_| self.story.refused.is_empty()) {
-                self.story.status = status;
-            }
-            // If the disk is full, readers only show less.
-            if let Some(spool) = &self.spool {
-                let _ = spool.write_report(self.claimed.slot, &self.claimed.upid, &self.story);
+    fn handle_messages(&mut self) {
+        while let Some(heard) = self.engine.hear() {
+            match heard {
+                NotifyEvent::Beat(at) => drop(self.engine.act(Event::Beat, at)),
+                NotifyEvent::Request => self.handle_request(),
+                NotifyEvent::Report => {}
             }
         }
     }
 
     /// Handles a request that `control kill` wrote to the spool; each request once.
-    fn handle_request(&mut self, watch: &mut Watch) {
-        let spool = self.spool.as_ref();
-        let request = spool.and_then(|spool| spool.request_of(self.claimed.slot, &self.claimed.upid));
-        if request == self.handled_request {
-            return;
-        }
-        self.handled_request.clone_from(&request);
-        if let Some(request) = request {
-            self.end_pause(watch);
-            let asked = Event::StopAsked { by: request.by, signal: request.signal };
-            self.act(watch, asked, sys::now());
+    fn handle_request(&mut self) {
+        if let Some(asked) = self.engine.requested() {
+            self.end_as_asked(asked);
         }
     }
 
-    fn reap(&mut self, watch: &mut Watch) {
+    fn end_as_asked(&mut self, asked: Event) {
+        self.end_pause();
+        self.engine.act(asked, sys::now());
+    }
+
+    fn reap(&mut self) {
         // If this fails, it is tried again with the next signal.
         while let Ok(reaped) = child::reap() {
             match reaped {
                 Reaped::Ended(pid, exit) if pid == self.command => {
-                    self.exit = Some(exit);
-                    self.end_pause(watch);
+                    (self.exit, self.engine.group) = (Some(exit), None);
+                    self.end_pause();
                     self.command_ended();
                 }
                 Reaped::Stopped(pid, _) if self.session.as_ref().is_some_and(|session| session.leader == pid) => {
-                    self.session_stopped(watch);
+                    self.session_stopped();
                 }
-                Reaped::Stopped(pid, signal) if pid == self.command => self.stopped(signal, watch),
+                Reaped::Stopped(pid, signal) if pid == self.command => self.stopped(signal),
                 Reaped::Continued(pid) if pid == self.command => {
-                    self.end_pause(watch);
-                    self.report_paused(false);
+                    self.end_pause();
+                    self.engine.publish_paused(false);
                 }
                 Reaped::Ended(..) | Reaped::Stopped(..) | Reaped::Continued(_) => {}
                 Reaped::NoChildren => {
@@ -734,109 +578,15 @@ impl Launcher {
                 Reaped::Nothing => break,
             }
         }
-        if watch.is_ending() && self.exit.is_some() {
+        if self.engine.watch.is_ending() && self.exit.is_some() {
             // Each end may reveal children that were created meanwhile, and orphans that this process adopted.
-            match process::descendants(self.me.pid, &self.foreign) {
+            match self.engine.descendants() {
                 Ok(left) => self.gone = left.is_empty(),
-                Err(_) => drop(self.unseen.get_or_insert_with(|| Delivery::new(Signal::CONT))),
+                Err(_) => self.engine.look_again(),
             }
         }
-        if watch.is_killing() && !self.gone {
-            self.signal_tree(Signal::KILL);
+        if self.engine.watch.is_killing() && !self.gone {
+            self.engine.signal_tree(Signal::KILL);
         }
-    }
-
-    /// Passes one event to the watch and carries out its actions. Returns the end of the task, if this event was it.
-    fn act(&mut self, watch: &mut Watch, event: Event, at: Tick) -> Option<Ended> {
-        // After the end, the watch returns an error, and nothing is done.
-        for action in watch.handle(event, at).unwrap_or_default() {
-            match action {
-                WatchAction::Signal(signal) => self.signal_tree(signal),
-                WatchAction::Finish(ended) => return Some(ended),
-                WatchAction::Save(status) => {
-                    let beat = self.beat.map_or(at.wall.secs(), |seen| (seen.mtime_ns / 1_000_000_000) as i64);
-                    let id = self.claimed.id;
-                    if self.store.is_none() {
-                        self.store = db::open(&self.spec.db, STATUS_PATIENCE).ok();
-                    }
-                    // Readers compute the status themselves; the stored one is for programs that read the table.
-                    if let Some(store) = &mut self.store {
-                        let _ = store.save_status(id, status, beat);
-                    }
-                    self.store = None;
-                }
-            }
-        }
-        None
-    }
-
-    /// Returns the time of a heartbeat since the last check, as exactly as it can be determined.
-    fn look_for_beat(&mut self, now: Tick) -> Option<Tick> {
-        let looked = std::mem::replace(&mut self.looked, now);
-        let seen = feedfile::signature(self.claimed.feedpath.as_deref()?).ok().flatten()?;
-        if self.beat.replace(seen) == Some(seen) {
-            return None;
-        }
-        let changed = crate::model::task::Timestamp(i64::try_from(seen.ctime_ns).unwrap_or(0));
-        Some(date_beat(looked, now, changed, self.local))
-    }
-
-    fn signal_command(&self, signal: Signal) -> std::io::Result<()> {
-        match self.exit {
-            None => child::signal_group(self.command, signal),
-            Some(_) => Ok(()),
-        }
-    }
-
-    /// Signals the command's process group, and every descendant that left it.
-    fn signal_tree(&mut self, signal: Signal) {
-        let _ = self.signal_command(signal);
-        self.signal_rest(signal);
-    }
-
-    /// Signals every descendant that left the command's process group. If they cannot be listed, the signal is sent
-    /// later.
-    fn signal_rest(&mut self, signal: Signal) {
-        self.deliver(Delivery::new(signal));
-    }
-
-    fn deliver(&mut self, mut delivery: Delivery) {
-        let Ok(mut tree) = process::descendants(self.me.pid, &self.foreign) else {
-            self.unseen = Some(delivery);
-            return;
-        };
-        if delivery.signal == Signal::KILL {
-            // The whole tree, one process at a time: signalling a group succeeds if it reaches only one of its
-            // processes.
-            delivery.send(tree::targets(&tree));
-            self.note_refused(std::mem::take(&mut delivery.refused));
-        } else {
-            let reached = if self.exit.is_none() { self.command } else { 0 };
-            tree.retain(|stat| stat.pgrp != reached);
-            delivery.send(tree::targets(&tree));
-            // A stopped process cannot act on a polite signal.
-            let _ = self.signal_command(Signal::CONT);
-            tree::signal_each(&tree, Signal::CONT);
-        }
-        if delivery.missed.is_some() {
-            self.unseen = Some(delivery);
-        }
-    }
-
-    /// Repeats a delivery to a process tree that could not be listed.
-    fn retry_delivery(&mut self, watch: &mut Watch) {
-        if let Some(delivery) = self.unseen.take() {
-            self.deliver(if watch.is_killing() { Delivery::new(Signal::KILL) } else { delivery });
-            self.reap(watch);
-        }
-    }
-
-    /// Records processes that cannot be killed, once for each. The task continues until they end by themselves.
-    fn note_refused(&mut self, refused: Vec<Process>) {
-        let Some(why) = tree::note_refused(refused, &mut self.story, self.output.as_mut()) else { return };
-        if let Some(spool) = &self.spool {
-            let _ = spool.write_report(self.claimed.slot, &self.claimed.upid, &self.story);
-        }
-        self.pending_warning = Some(format!("cannot end task {}: {why}", self.claimed.id));
     }
 }

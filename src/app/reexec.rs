@@ -12,29 +12,20 @@
 //!
 //! An exec either happens or does not; there is no state in between.
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{path::Path, time::Duration};
 
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Serialize, de::DeserializeOwned};
 
-use super::output::HandedOutput;
 use crate::{
     io::{
-        child::{self, Usage},
-        feedfile::Signature,
+        child,
         inbox::Inbox,
         parcel::{Arrived, Parcel},
         process,
-        spool::{Request, SelfReport, Spool},
-        store::Claimed,
+        spool::Spool,
         sys,
     },
-    model::{
-        task::{Process, Signal, Tick},
-        watch::Watch,
-    },
+    model::task::Process,
 };
 
 /// Attempts, and the delay between them, to receive a parcel that the kernel cannot deliver just
@@ -116,46 +107,4 @@ pub fn take_spool(arrived: &mut Arrived, number: Option<usize>, db: &Path, slot:
         let _ = spool.hold(slot);
         Some(spool)
     })
-}
-
-/// The state of a launcher. Large fields are boxed: the process keeps stack pages that it once
-/// used.
-#[derive(Debug, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "the fields of `Spec` and `Launcher`, which explain each")]
-pub struct LauncherState {
-    pub me: Process,
-    pub inbox: usize,
-    pub spool: Option<usize>,
-    pub db: PathBuf,
-    pub timeout: Option<Duration>,
-    pub max_runtime: Option<Duration>,
-    pub stop_signal: Signal,
-    pub kill_after: Duration,
-    pub fail_on_warnings: bool,
-    pub keep_feedback: bool,
-    pub quiet: bool,
-    pub claimed: Box<Claimed>,
-    pub ignored: u64,
-    pub foreign: Vec<Process>,
-    pub lent: bool,
-    pub terminal: Option<usize>,
-    pub command: i32,
-    pub started: Tick,
-    pub watch: Box<Watch>,
-    pub beat: Option<Signature>,
-    pub looked: Tick,
-    pub local: bool,
-    pub heeded: Option<Request>,
-    pub output: Option<Box<HandedOutput>>,
-    pub notify: Option<usize>,
-    pub story: Box<SelfReport>,
-    pub usage_before: Option<Usage>,
-}
-
-impl Handed for LauncherState {
-    const VARIABLE: &'static str = "TASKWATCHER_LAUNCHER";
-
-    fn process(&self) -> Process {
-        self.me
-    }
 }

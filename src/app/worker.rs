@@ -53,14 +53,15 @@ use std::{
 
 use super::{
     db::{self, DbError},
-    reconcile, record_end,
+    engine::ClaimedTask,
+    reconcile,
     spec::KILL_AFTER,
 };
 use crate::{
     io::{
         process,
-        spool::{Request, SelfReport, Spool},
-        store::{Claimed, LockTimeout, NewTask, Start, Store, StoreFailure},
+        spool::{SelfReport, Spool},
+        store::{LockTimeout, NewTask, Start, Store, StoreFailure},
         sys,
         tasklog::TaskLog,
     },
@@ -90,11 +91,10 @@ pub enum WorkerError {
 /// A task inside this process, passed to its closure. It may be shared between threads.
 #[derive(Debug)]
 pub struct Worker {
-    claimed: Claimed,
+    task: ClaimedTask,
     db: PathBuf,
-    spool: Spool,
     log: Mutex<TaskLog>,
-    story: Mutex<SelfReport>,
+    report: Mutex<SelfReport>,
     warnings: AtomicU64,
     asked: OnceLock<Asker>,
     started: Tick,
@@ -210,12 +210,12 @@ impl Worker {
         };
         drop(own);
         let path = claimed.log.clone().unwrap_or_default();
+        let claimed = Arc::new(claimed);
         let worker = Arc::new(Worker {
-            claimed: claimed.clone(),
+            task: ClaimedTask { claimed: Arc::clone(&claimed), spool: Some(spool) },
             db,
-            spool,
             log: Mutex::new(TaskLog::begin(&path, LOG_MAX, false, sys::stamp)),
-            story: Mutex::new(SelfReport::default()),
+            report: Mutex::new(SelfReport::default()),
             warnings: AtomicU64::new(0),
             asked: OnceLock::new(),
             started,
@@ -223,7 +223,7 @@ impl Worker {
         let own = Arc::clone(&worker);
         let spawned = thread::Builder::new().name(format!("task {}", claimed.id)).spawn(move || own.run(work));
         match spawned {
-            Ok(thread) => Ok(WorkerHandle { id: claimed.id, upid: claimed.upid, thread }),
+            Ok(thread) => Ok(WorkerHandle { id: claimed.id, upid: claimed.upid.clone(), thread }),
             Err(error) => {
                 worker.end(&Outcome::Error(format!("cannot start its thread: {error}")), None);
                 Err(WorkerError::System("start a thread", error))
@@ -258,28 +258,28 @@ impl Worker {
         let end = End {
             warnings: self.warnings.load(Ordering::Relaxed),
             ended_by: by.map(Stored::Value),
-            feedback: reconcile::feedback_of_worker(&lock(&self.story)),
+            feedback: reconcile::feedback_of_worker(&lock(&self.report)),
             ..End::new(outcome, now.wall, Some(now.mono.saturating_sub(self.started.mono)))
         };
         // Written to the spool first, so that the outcome in the log is not lost if this process dies before the end is
         // recorded.
-        let _ = self.spool.note_end(self.claimed.slot, &self.claimed.upid, &end);
+        self.task.note_end(&end);
         let mut log = lock(&self.log);
         let unlogged = log.close(&outcome.to_string(), now.wall.secs());
         sys::crash_point("worker.closed");
-        let recorded = record_end::record(&self.db, None, Some(&self.spool), &self.claimed, &end);
+        let recorded = self.task.record_end(&self.db, None, &end);
         log.join();
         unlogged.into_iter().chain(recorded.trouble).collect()
     }
 
     /// Returns the task id.
     pub fn id(&self) -> i64 {
-        self.claimed.id
+        self.task.claimed.id
     }
 
     /// Returns the UPID of the task.
     pub fn upid(&self) -> &str {
-        &self.claimed.upid
+        &self.task.claimed.upid
     }
 
     /// Adds each line of a text to the log.
@@ -300,20 +300,19 @@ impl Worker {
     /// database.
     pub fn progress(&self, share: f64) {
         if !share.is_nan() {
-            self.tell(|story| story.progress = Some(share.clamp(0.0, 1.0) * 100.0));
+            self.change_report(|report| report.progress = Some(share.clamp(0.0, 1.0) * 100.0));
         }
     }
 
     /// Sets the status text, shown in `control list`.
     pub fn status(&self, text: &str) {
-        self.tell(|story| text.clone_into(&mut story.status));
+        self.change_report(|report| text.clone_into(&mut report.status));
     }
 
-    fn tell(&self, change: impl FnOnce(&mut SelfReport)) {
-        let mut story = lock(&self.story);
-        change(&mut story);
-        // If the disk is full, readers only show less.
-        let _ = self.spool.write_report(self.claimed.slot, &self.claimed.upid, &story);
+    fn change_report(&self, change: impl FnOnce(&mut SelfReport)) {
+        let mut report = lock(&self.report);
+        change(&mut report);
+        self.task.publish(&report);
     }
 
     /// Whether the worker was asked to end (`control kill`). It should then return soon, with any result. Cheap enough
@@ -322,8 +321,7 @@ impl Worker {
         if self.asked.get().is_some() {
             return true;
         }
-        let request: Option<Request> = self.spool.request_of(self.claimed.slot, &self.claimed.upid);
-        match request {
+        match self.task.request() {
             Some(request) => {
                 let _ = self.asked.set(request.by);
                 true

@@ -14,10 +14,9 @@ use clap::Parser;
 use taskwatcher::{
     app::{
         activation, db,
-        launch::{Finish, LaunchError, Reporter, launch, resume},
+        launch::{Finish, LaunchError, LauncherState, Reporter, launch, resume},
         launch_args::LaunchArgs,
-        reexec::{self, LauncherState},
-        session, shim, usage,
+        reexec, session, shim, usage,
     },
     io::{child, inbox, store::LockTimeout, terminal},
     model::task::{exit_code, printable},
@@ -59,7 +58,7 @@ fn main() -> ExitCode {
     // Checked before parsing options: that keeps the re-executed process small.
     if let Some((handed, arrived)) = reexec::take::<LauncherState>() {
         let mut reporter = Stderr { quiet: handed.quiet, channel: None };
-        return exit(Ok(resume(handed, arrived, &mut reporter)));
+        return exit(Ok(resume(*handed, arrived, &mut reporter)));
     }
     let inherited = child::inherited_descriptors();
     let detached = std::env::args_os().next().is_some_and(|name| name == DETACHED);

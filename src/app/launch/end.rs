@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use super::{LaunchError, Launcher, Reporter, STATUS_PATIENCE};
+use super::{LaunchError, Launcher, Reporter};
 use crate::{
     app::{
         db,
         output::TaskOutput,
         reconcile::{self, LastFeedback},
-        record_end,
     },
     io::{
         child::{self, CannotRun},
@@ -44,7 +43,7 @@ impl Launcher {
 
     /// Records a failure of `launch` itself as the end of the task, and returns the failure.
     pub(super) fn give_up(&mut self, failure: LaunchError) -> LaunchError {
-        if let Some(store) = self.store.take() {
+        if let Some(store) = self.engine.record.store.take() {
             record_failure(store, &self.claimed, &failure);
         }
         failure
@@ -58,10 +57,10 @@ impl Launcher {
             reporter.warn(&format!("the feedback of task {} was truncated: {left_out}", self.claimed.id));
         }
         let warnings = feedback.as_ref().map_or(0, |feedback| feedback.warnings());
-        let lost = self.output.as_ref().and_then(|output| output.lost()).map(str::to_owned);
+        let lost = self.engine.output.as_ref().and_then(|output| output.lost()).map(str::to_owned);
         let code = ended.exit_code(warnings, self.spec.fail_on_warnings, lost.as_deref());
-        let ran = now.mono.saturating_sub(self.started.mono);
-        let gone = self.output.as_ref().is_some_and(TaskOutput::reader_has_gone);
+        let ran = now.mono.saturating_sub(self.engine.started.mono);
+        let gone = self.engine.output.as_ref().is_some_and(TaskOutput::reader_has_gone);
         // A shell reports SIGPIPE of its last command as 128 + the signal.
         let by_pipe = ended.signal() == Some(Signal::PIPE) || ended.exit == Exit::Code(128 + Signal::PIPE.0);
         let by_reader = gone && ended.cause == Cause::Itself && by_pipe;
@@ -108,10 +107,7 @@ impl Launcher {
             Err(error) => {
                 reporter.warn(&format!("task {id}: {error}; the file is kept and the last stored values are used"));
                 self.spec.keep_feedback = true;
-                if self.store.is_none() {
-                    self.store = db::open(&self.spec.db, STATUS_PATIENCE).ok();
-                }
-                let stored = self.store.as_ref().and_then(|store| reconcile::stored_feedback(store, id).ok());
+                let stored = self.engine.record.reopen().and_then(|store| reconcile::stored_feedback(store, id).ok());
                 Some(stored.map(|(feedback, _)| feedback).unwrap_or_default())
             }
         }
@@ -120,10 +116,9 @@ impl Launcher {
     /// Ends the log with the outcome. The end is written to the spool first, so that the log never has an outcome that
     /// could be lost.
     pub(super) fn close_log(&mut self, end: &End, reporter: &mut dyn Reporter) {
-        let Some(output) = &mut self.output else { return };
-        // If this fails, the database still gets the end.
-        if let Some(spool) = &self.spool {
-            let _ = spool.note_end(self.claimed.slot, &self.claimed.upid, end);
+        let Some(output) = &mut self.engine.output else { return };
+        if let Some(task) = &self.engine.record.task {
+            task.note_end(end);
         }
         if let Some(lost) = output.close_log(&end.words()) {
             reporter.warn(&format!("task {}: {lost}", self.claimed.id));
@@ -134,9 +129,9 @@ impl Launcher {
     /// Passes on the rest of the output after the end was recorded, even to a slow reader. Then prints why the task
     /// failed.
     pub(super) fn let_output_go(&mut self, end: &End, code: i32, reporter: &mut dyn Reporter) {
-        let mut output = self.output.take();
+        let mut output = self.engine.output.take();
         if let Some(output) = &mut output {
-            let inbox = &self.inbox;
+            let inbox = &self.engine.inbox;
             let mut goes_on = || !matches!(inbox.next(), Ok(Some(Notice::Stop { .. })) | Err(_));
             output.finish(code != 0, &mut goes_on);
             if let Some(why) = output.lost() {
@@ -170,7 +165,9 @@ impl Launcher {
 
     /// Writes the end to the database, or to the spool if the database cannot be written.
     pub(super) fn record(&mut self, end: &End, reporter: &mut dyn Reporter) {
-        let recorded = record_end::record(&self.spec.db, self.store.take(), self.spool.as_ref(), &self.claimed, end);
+        let store = self.engine.record.store.take();
+        let Some(task) = &self.engine.record.task else { return };
+        let recorded = task.record_end(&self.spec.db, store, end);
         if let Some(trouble) = &recorded.trouble {
             reporter.warn(trouble);
         }

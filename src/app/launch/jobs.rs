@@ -8,7 +8,7 @@ use crate::{
     io::{child, process, sys},
     model::{
         task::{Signal, Tick},
-        watch::{Event, Watch},
+        watch::Event,
     },
 };
 
@@ -26,30 +26,20 @@ pub(super) enum Pause {
 impl Launcher {
     /// Passes SIGTSTP on. With a terminal, this process stops together with the command, as a shell expects of a job.
     /// Without one, no shell would continue this process, so it keeps running.
-    pub(super) fn pass_suspend(&mut self, watch: &Watch) {
-        if watch.is_ending() {
+    pub(super) fn pass_suspend(&mut self) {
+        if self.engine.watch.is_ending() {
             return;
         }
         if self.terminal.is_none() && self.pause == Pause::None {
             self.pause = Pause::Passed;
         }
-        let _ = self.signal_command(Signal::TSTP);
-    }
-
-    /// Records in the spool whether the command is stopped.
-    pub(super) fn report_paused(&mut self, paused: bool) {
-        if self.story.paused != paused {
-            self.story.paused = paused;
-            if let Some(spool) = &self.spool {
-                let _ = spool.write_report(self.claimed.slot, &self.claimed.upid, &self.story);
-            }
-        }
+        self.engine.signal_group(Signal::TSTP);
     }
 
     /// Passes SIGCONT on.
-    pub(super) fn pass_continue(&mut self, watch: &mut Watch) {
-        let _ = self.signal_command(Signal::CONT);
-        self.end_pause(watch);
+    pub(super) fn pass_continue(&mut self) {
+        self.engine.signal_group(Signal::CONT);
+        self.end_pause();
     }
 
     /// Whether the command is stopped by a SIGTSTP that was passed on. Then no time counts for it.
@@ -58,11 +48,11 @@ impl Launcher {
     }
 
     /// Ends a pause: the command runs again, or is about to. The time of the pause does not count.
-    pub(super) fn end_pause(&mut self, watch: &mut Watch) {
+    pub(super) fn end_pause(&mut self) {
         let pause = std::mem::replace(&mut self.pause, Pause::None);
         if let Pause::Since(since) = pause {
             let now = sys::now();
-            self.act(watch, Event::Paused(now.mono.saturating_sub(since)), now);
+            self.engine.act(Event::Paused(now.mono.saturating_sub(since)), now);
         }
     }
 
@@ -70,7 +60,7 @@ impl Launcher {
     pub(super) fn let_session_end(&mut self, now: Tick) {
         if self.session.as_mut().is_some_and(Session::has_ended) {
             self.command_ended();
-            if self.output.as_ref().is_none_or(|output| output.is_complete(now))
+            if self.engine.has_all_output(now)
                 && let Some(session) = &mut self.session
             {
                 session.let_go();
@@ -101,24 +91,24 @@ impl Launcher {
             && !pty.is_whole()
         {
             // The kernel only signals processes on their controlling terminal, and the command's is another one.
-            let _ = self.signal_command(Signal::WINCH);
+            self.engine.signal_group(Signal::WINCH);
         }
     }
 
     /// Handles that the command was stopped on its pseudo-terminal: this process stops too, as a shell expects of a
     /// job.
-    pub(super) fn session_stopped(&mut self, watch: &mut Watch) {
-        if let Some(output) = &mut self.output {
+    pub(super) fn session_stopped(&mut self) {
+        if let Some(output) = &mut self.engine.output {
             output.pump();
         }
         if let Some(pty) = &mut self.pty {
             pty.release_keyboard();
         }
-        self.report_paused(true);
+        self.engine.publish_paused(true);
         let before = sys::now();
         child::suspend();
         let after = sys::now();
-        self.act(watch, Event::Paused(after.mono.saturating_sub(before.mono)), after);
+        self.engine.act(Event::Paused(after.mono.saturating_sub(before.mono)), after);
         if let Some(pty) = &mut self.pty {
             pty.take_keyboard();
         }
@@ -126,7 +116,7 @@ impl Launcher {
         if let Some(session) = &self.session {
             session.resume();
         }
-        self.report_paused(false);
+        self.engine.publish_paused(false);
     }
 
     pub(super) fn lend_terminal(&mut self) {
@@ -139,8 +129,8 @@ impl Launcher {
 
     /// Handles that the command was stopped. If the reason is the terminal, this process acts as a shell expects of a
     /// job.
-    pub(super) fn stopped(&mut self, signal: Signal, watch: &mut Watch) {
-        self.report_paused(true);
+    pub(super) fn stopped(&mut self, signal: Signal) {
+        self.engine.publish_paused(true);
         if signal == Signal::TSTP && self.pause == Pause::Passed {
             self.pause = Pause::Since(sys::now().mono);
         }
@@ -164,7 +154,7 @@ impl Launcher {
         let before = sys::now();
         child::suspend();
         let after = sys::now();
-        self.act(watch, Event::Paused(after.mono.saturating_sub(before.mono)), after);
+        self.engine.act(Event::Paused(after.mono.saturating_sub(before.mono)), after);
         if self.terminal.as_ref().is_some_and(|terminal| (lent || wants_terminal) && terminal.is_in_foreground()) {
             self.lend_terminal();
         }
@@ -176,7 +166,7 @@ impl Launcher {
         if let Some(pty) = &mut self.pty {
             pty.command_ended();
         }
-        if let Some(output) = &mut self.output {
+        if let Some(output) = &mut self.engine.output {
             output.command_ended(sys::now());
         }
     }

@@ -9,14 +9,15 @@ use std::{
         unix::ffi::{OsStrExt, OsStringExt},
     },
     path::Path,
+    sync::Arc,
     time::Duration,
 };
 
-use super::{CLAIM_AGAIN, CLAIM_SELDOM, CLOSE_AFTER, COMMAND, NOT_RECORDED, Shim, ShimError, place_of};
+use super::{CLAIM_AGAIN, CLAIM_SELDOM, COMMAND, NOT_RECORDED, Shim, ShimError, StopRequest, log_of};
 use crate::{
     app::{
         db,
-        hearing::Hearing,
+        engine::{CLOSE_AFTER, ClaimedTask, Engine, Record},
         output::{Copy, TaskOutput},
         reconcile,
     },
@@ -26,11 +27,11 @@ use crate::{
         feedfile,
         inbox::Inbox,
         limits,
-        notify::{self, CommandSocket, Notify},
+        notify::{self, CommandSocket},
         process,
         proglog::ProgLog,
         rundir::RunDir,
-        spool::{SelfReport, Spool},
+        spool::Spool,
         store::{Command, LockTimeout, NewTask, Start},
         streams::Ends,
         sys,
@@ -39,7 +40,7 @@ use crate::{
         log::LOG_MAX,
         shim::{CommandInput, NotStarted, Phase, Run, RunSpec, StreamTarget},
         task::{Process, Signal, Tick, argv_of_json},
-        watch::Watch,
+        watch::Limits,
     },
 };
 
@@ -71,7 +72,7 @@ pub(super) fn start() -> Result<(), ShimError> {
     let inbox = Inbox::open(0).map_err(system("read signals"))?;
     child::become_subreaper().map_err(system("adopt orphans"))?;
     let runs = RunDir::open(&order.folder).map_err(system("open the run folder"))?;
-    let ear = CommandSocket::open(&order.ear).map_err(system("open the command socket"))?;
+    let commands = CommandSocket::open(&order.ear).map_err(system("open the command socket"))?;
     let run = Run {
         handle: order.handle.clone(),
         ear: order.ear.clone(),
@@ -95,37 +96,26 @@ pub(super) fn start() -> Result<(), ShimError> {
         runs.remove(&run.handle);
         return Ok(());
     }
-    let now = sys::now();
+    let limits = Limits {
+        timeout: order.timeout.map(Duration::from_millis),
+        max_runtime: None,
+        stop_signal: order.stop_signal,
+        kill_after: Duration::from_millis(order.kill_after),
+    };
     let shim = Shim {
-        notify: Notify::open().ok().map(|notify| Hearing::new(notify, me.pid)),
+        engine: Engine::new(me, 0, inbox, vec![], Record::new(order.db.clone()), limits),
         runs,
         run,
-        inbox,
-        ear: Some(ear),
-        story: SelfReport::default(),
-        store: None,
+        commands: Some(commands),
         unwritten: false,
-        unseen: None,
         unsent: vec![],
-        spool: None,
-        claimed: None,
-        claim_at: now.mono,
+        claim_at: sys::now().mono,
         claim_pause: CLAIM_AGAIN,
-        noted: false,
-        close_at: Duration::MAX,
-        handled: None,
         command: Process { pid: 0, pstart: 0 },
-        started: now,
         exit: None,
-        beat: None,
-        looked: now,
-        local: true,
-        output: None,
         input: None,
         typed: vec![],
-        why: None,
-        sent: None,
-        group: false,
+        stop: StopRequest::default(),
         forgotten: false,
         order,
     };
@@ -157,19 +147,12 @@ impl Shim {
             Ok(command) => self.command = command,
             Err(why) => return self.not_started(why),
         }
-        self.started = sys::now();
-        self.looked = self.started;
-        self.run.phase = Phase::Running { command: self.command, since: self.started };
+        self.engine.begin();
+        self.run.phase = Phase::Running { command: self.command, since: self.engine.started };
         self.write_run();
         sys::crash_point("shim.running");
-        self.begin_log();
-        self.close_at = self.started.mono + CLOSE_AFTER;
-        if let Some(dir) = self.claimed.as_ref().and_then(|claimed| claimed.feedpath.as_deref()).and_then(Path::parent)
-        {
-            self.local = !feedfile::is_network_fs(dir).unwrap_or(true);
-        }
-        let watch = Watch::new(self.limits(), self.started);
-        self.follow(watch);
+        self.engine.begin_log(LOG_MAX, false);
+        self.follow();
     }
 
     /// Claims a task before the command starts, if the database is available.
@@ -179,10 +162,10 @@ impl Shim {
 
     /// Claims a task later; returns whether that succeeded.
     pub(super) fn claim_late(&mut self) -> bool {
-        let claimed = self.try_claim(self.started, Duration::ZERO);
+        let claimed = self.try_claim(self.engine.started, Duration::ZERO);
         if claimed {
-            self.begin_log();
-            self.close_at = sys::now().mono + CLOSE_AFTER;
+            self.engine.begin_log(LOG_MAX, false);
+            self.engine.record.close_at = sys::now().mono + CLOSE_AFTER;
             self.write_run();
         }
         claimed
@@ -241,12 +224,11 @@ impl Shim {
                 // now.
                 let reserve = |spool: &Spool| spool.reserve(claimed.slot).map_err(|error| error.to_string());
                 let room = spool.as_ref().map_err(Clone::clone).and_then(reserve);
-                self.spool = spool.ok();
                 if let Some(path) = &claimed.feedpath {
                     let _ = feedfile::remove(path);
                 }
-                self.store = Some(store);
-                self.claimed = Some(claimed);
+                self.engine.record.store = Some(store);
+                self.engine.record.task = Some(ClaimedTask { claimed: Arc::new(claimed), spool: spool.ok() });
                 if let Err(error) = room {
                     self.note(format!("cannot reserve room for the end of the run beside the database: {error}"));
                 }
@@ -261,27 +243,12 @@ impl Shim {
         }
     }
 
-    pub(super) fn begin_log(&mut self) {
-        if let (Some(output), Some(path)) = (&mut self.output, self.claimed.as_ref().and_then(|task| task.log.as_ref()))
-        {
-            output.begin_log(path, LOG_MAX, false);
-        }
-    }
-
     /// Records the command's process in the task's row; false if the database was too busy.
     pub(super) fn note_command(&mut self) -> bool {
-        let (Some(claimed), Some(store)) = (&self.claimed, &mut self.store) else { return true };
-        store.set_lock_timeout(super::STATUS_LOCK_TIMEOUT);
+        self.engine.note_address();
         // Each command has its own session.
         let (inode, session) = (process::inode(self.command.pid), Some(self.command.pid));
-        // Without the address, only processes that see its pid can send requests. After a
-        // re-execution it is unknown.
-        let address = self.notify.as_ref().map(Hearing::address).filter(|address| !address.is_empty());
-        if let (Some(spool), Some(address)) = (&self.spool, address) {
-            let _ = spool.note_address(claimed.slot, &claimed.upid, address);
-        }
-        self.noted = store.started(claimed.id, &Command { process: self.command, inode, session }).is_ok();
-        self.noted
+        self.engine.record.note_command(&Command { process: self.command, inode, session })
     }
 
     /// Starts the command.
@@ -295,7 +262,7 @@ impl Shim {
         };
         let mut copies = [None, None];
         for (copy, stream) in copies.iter_mut().zip([&self.order.stdout, &self.order.stderr]) {
-            if let Some((place, strip)) = place_of(&self.order, stream) {
+            if let Some((place, strip)) = log_of(&self.order, stream) {
                 let path = place.path.display().to_string();
                 let log = ProgLog::open(place);
                 let log = log.map_err(|error| failed(&format!("cannot open log {path}"), &error))?;
@@ -306,7 +273,7 @@ impl Shim {
         let gathered =
             TaskOutput::gather(one, copies).and_then(|(output, ends)| Ok((output, ends, self.open_input()?)));
         let (output, ends, input) = gathered.map_err(|error| failed("cannot create its pipes", &error))?;
-        self.output = Some(output);
+        self.engine.output = Some(output);
         if self.order.user.is_none() {
             let pid = self.start_directly(&ends, &input, inherited)?;
             drop((ends, input));
@@ -387,23 +354,7 @@ impl Shim {
 
     /// Returns the configured environment with the variables of the task.
     fn environment(&self) -> Vec<CString> {
-        let mut set: Vec<(&str, OsString)> = vec![
-            ("TASKWATCHER_HANDLE", self.order.handle.clone().into()),
-            ("TASKWATCHER_DB", self.order.db.clone().into()),
-        ];
-        if let Some(claimed) = &self.claimed {
-            set.push(("TASKWATCHER_TASKID", claimed.id.to_string().into()));
-            set.push((process::UPID_VARIABLE, claimed.upid.clone().into()));
-            if let Some(path) = &claimed.feedpath {
-                set.push(("TASKWATCHER_FEEDBACK", path.clone().into()));
-            }
-        }
-        if let Some(notify) = &self.notify {
-            set.push((notify::VARIABLE, notify.address().into()));
-            if let Some(timeout) = self.order.timeout {
-                set.push(("WATCHDOG_USEC", (timeout.saturating_mul(1000)).to_string().into()));
-            }
-        }
+        let set = self.engine.variables(&self.order.handle);
         // Variables of a task in which the supervisor itself may run are not passed on.
         let outer = ["TASKWATCHER_TASKID", process::UPID_VARIABLE, "TASKWATCHER_FEEDBACK", notify::VARIABLE];
         let is_set = |entry: &OsString| {

@@ -1,10 +1,10 @@
 //! The end of a run: its row in history, and the last line of its log.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
-use super::{STATUS_LOCK_TIMEOUT, Shim};
+use super::Shim;
 use crate::{
-    app::{db, reconcile, record_end},
+    app::reconcile,
     io::{
         child, feedfile,
         inbox::Notice,
@@ -14,6 +14,7 @@ use crate::{
     },
     model::{
         feedback::Feedback,
+        log::LOG_MAX,
         machine,
         shim::{NotStarted, Phase},
         task::{Cause, End, Ended, EndedBy, Exit, Outcome, Signal, Stored, Tick, exit_code, round_ms},
@@ -43,15 +44,15 @@ impl Shim {
         };
         self.run.phase = Phase::Failed { why, at: now };
         self.write_run();
-        self.started = now;
-        self.begin_log();
+        self.engine.started = now;
+        self.engine.begin_log(LOG_MAX, false);
         self.record(&end);
     }
 
     pub(super) fn finish(mut self, ended: &Ended, at: Tick) {
         // From here on its pid may be reused.
         while let Ok(child::Reaped::Ended(..)) = child::reap() {}
-        let feedpath = self.claimed.as_ref().and_then(|claimed| claimed.feedpath.clone());
+        let feedpath = self.engine.record.feedback().map(Path::to_owned);
         let mut unread = false;
         let feedback = feedpath.as_deref().map(|path| match reconcile::read_all(path) {
             Ok(last) => last.feedback,
@@ -63,7 +64,7 @@ impl Shim {
             }
         });
         let warnings = feedback.as_ref().map_or(0, |feedback| feedback.warnings());
-        let ran = at.mono.saturating_sub(self.started.mono);
+        let ran = at.mono.saturating_sub(self.engine.started.mono);
         let usage = child::usage();
         let (outcome, why) = self.outcome(ended, warnings);
         let mut end = End::new(&outcome, at.wall, Some(ran));
@@ -82,7 +83,7 @@ impl Shim {
         if let Some(path) = feedpath.filter(|_| !unread) {
             let _ = feedfile::remove(&path);
         }
-        if let Some(mut output) = self.output.take() {
+        if let Some(mut output) = self.engine.output.take() {
             // A remaining process that continues to write must neither be killed by SIGPIPE nor
             // block for ever.
             output.finish(false, &mut || false);
@@ -90,11 +91,9 @@ impl Shim {
     }
 
     fn stored_feedback(&mut self) -> Feedback {
-        if self.store.is_none() {
-            self.store = db::open(&self.order.db, STATUS_LOCK_TIMEOUT).ok();
-        }
-        let id = self.claimed.as_ref().map(|claimed| claimed.id);
-        let stored = self.store.as_ref().zip(id).and_then(|(store, id)| reconcile::stored_feedback(store, id).ok());
+        let id = self.engine.record.claimed().map(|claimed| claimed.id);
+        let stored =
+            self.engine.record.reopen().zip(id).and_then(|(store, id)| reconcile::stored_feedback(store, id).ok());
         stored.map(|(feedback, _)| feedback).unwrap_or_default()
     }
 
@@ -102,15 +101,15 @@ impl Shim {
     /// codes.
     fn is_expected(&self, ended: &Ended) -> bool {
         let by_itself = matches!(ended.cause, Cause::Itself);
-        by_itself && (self.why.is_some() || machine::End::ByItself(ended.exit).is_expected(&self.order.exitcodes))
+        by_itself && (self.stop.why.is_some() || machine::End::ByItself(ended.exit).is_expected(&self.order.exitcodes))
     }
 
     /// Returns the outcome, and the reason if the run was stopped. A requested end is no error.
     fn outcome(&self, ended: &Ended, warnings: u64) -> (Outcome, Option<String>) {
-        let (Cause::Itself, Some(why)) = (&ended.cause, &self.why) else {
+        let (Cause::Itself, Some(why)) = (&ended.cause, &self.stop.why) else {
             return (ended.outcome(warnings, None), None);
         };
-        let outcome = match (self.sent, ended.exit) {
+        let outcome = match (self.stop.sent, ended.exit) {
             (Some((first, _)), Exit::Signal { signal: Signal::KILL, .. }) if first != Signal::KILL => {
                 Outcome::Error(format!("killed: it did not end by {first} ({why})"))
             }
@@ -129,19 +128,19 @@ impl Shim {
     /// The end is complete in one of the three, or the task is found lost.
     fn record(&mut self, end: &End) {
         let since = sys::now().mono;
-        while self.claimed.is_none() {
+        while self.engine.record.task.is_none() {
             if self.claim_late() {
                 break;
             }
-            let stopped = self.inbox.wait(Some(AGAIN)).is_err();
+            let stopped = self.engine.inbox.wait(Some(AGAIN)).is_err();
             if self.unwritten {
                 self.write_run();
             }
-            let asked = matches!(self.inbox.next(), Ok(Some(Notice::Stop { .. })));
+            let asked = matches!(self.engine.inbox.next(), Ok(Some(Notice::Stop { .. })));
             let waited = sys::now().mono.saturating_sub(since);
             if stopped || asked || waited > KEEP_AFTER {
                 // Without a log: its output is only in the program's own log.
-                let start = Start { log: false, ..self.as_start(self.started) };
+                let start = Start { log: false, ..self.as_start(self.engine.started) };
                 if self.keep(&Late::Run(Box::new(start), Box::new(end.clone()))) {
                     return;
                 }
@@ -151,24 +150,23 @@ impl Shim {
                 return;
             }
         }
-        let Some(claimed) = self.claimed.clone() else { return };
+        let Some(mut task) = self.engine.record.task.take() else { return };
         // Descriptors may have been short before.
-        self.spool = self.spool.take().or_else(|| Spool::open(&self.order.db, true).ok());
-        if let Some(spool) = &self.spool {
-            let _ = spool.note_end(claimed.slot, &claimed.upid, end);
-        }
+        task.spool = task.spool.take().or_else(|| Spool::open(&self.order.db, true).ok());
+        task.note_end(end);
         let mut trouble = None;
-        if let Some(output) = &mut self.output
+        if let Some(output) = &mut self.engine.output
             && let Some(lost) = output.close_log(&end.words())
         {
             trouble = Some(lost);
         }
-        let recorded = record_end::record(&self.order.db, self.store.take(), self.spool.as_ref(), &claimed, end);
+        let recorded = task.record_end(&self.order.db, self.engine.record.store.take(), end);
         sys::crash_point("shim.recorded");
         for line in trouble.into_iter().chain(recorded.trouble.clone().filter(|_| !recorded.lost)) {
             self.note(line);
         }
-        let late = || Late::Task(claimed.id, claimed.upid.clone(), Box::new(end.clone()), end.feedback.clone());
+        let late =
+            || Late::Task(task.claimed.id, task.claimed.upid.clone(), Box::new(end.clone()), end.feedback.clone());
         if let Some(trouble) = recorded.trouble.filter(|_| recorded.lost)
             && !self.keep(&late())
         {

@@ -5,8 +5,8 @@
 
 use std::{io, path::Path};
 
-use super::db;
 use crate::{
+    app::db,
     io::{
         spool::Spool,
         store::{Claimed, LockTimeout, Store},
@@ -31,7 +31,7 @@ pub struct Recorded {
 ///
 /// # If the process dies here
 /// The end is one transaction, or one record with a checksum: the next reader finds the complete end, or a lost task.
-pub fn record(db: &Path, store: Option<Store>, spool: Option<&Spool>, claimed: &Claimed, end: &End) -> Recorded {
+pub(super) fn record(db: &Path, store: Option<Store>, spool: Option<&Spool>, claimed: &Claimed, end: &End) -> Recorded {
     let (id, upid) = (claimed.id, claimed.upid.as_str());
     let opened = match store {
         Some(store) => Ok(store),
