@@ -398,7 +398,7 @@ fn a_locked_database_delays_neither_start_nor_end_and_gets_both_later() {
     carried.running();
     until("its output", || world.read("out") == "it runs\nnone\n");
     assert_eq!(carried.run().unwrap().task, None);
-    assert!(carried.run().unwrap().notes[0].contains("not recorded as a task yet"));
+    assert!(carried.run().unwrap().notes[0].to_string().contains("not recorded as a task yet"));
     fs::write(world.path("go"), "").unwrap();
     assert_eq!(carried.ended(), (Exit::Code(0), 0), "reported before it is recorded");
     assert_eq!(world.tasks().len() + world.history().len(), 1);

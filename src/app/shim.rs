@@ -43,7 +43,7 @@ use crate::{
         sys,
     },
     model::{
-        shim::{Phase, ProgramLog, Run, RunSpec, ShimCommand, StreamTarget, pause_between_looks},
+        shim::{Phase, ProgramLog, Run, RunSpec, ShimCommand, ShimNote, StreamTarget, pause_between_looks},
         task::{Cause, Ended, Exit, Process, Signal, Tick},
         watch::Event,
     },
@@ -53,8 +53,6 @@ use crate::{
 pub const SHIM: &str = "launch-shim";
 /// Program name of a process that executes a command.
 pub const COMMAND: &str = "launch-command";
-/// Start of the note of a run that could not be claimed as a task yet.
-pub const NOT_RECORDED: &str = "not recorded as a task yet";
 /// Delay before a failed claim is retried, doubled each time.
 const CLAIM_AGAIN: Duration = Duration::from_secs(1);
 const CLAIM_SELDOM: Duration = Duration::from_secs(16);
@@ -226,7 +224,8 @@ impl Shim {
         self.unwritten = self.runs.write(&self.run.handle, &self.run.to_text()).is_err();
     }
 
-    fn note(&mut self, line: String) {
+    fn note(&mut self, line: impl Into<ShimNote>) {
+        let line = line.into();
         if !self.run.notes.contains(&line) {
             self.run.notes.push(line);
             let over = self.run.notes.len().saturating_sub(NOTES);

@@ -6,7 +6,7 @@
 //! the shim writes; and commands for a run in progress go to a socket named in the `RunSpec`. The
 //! database takes no part in the protocol, because it may be locked or full.
 
-use std::{path::PathBuf, time::Duration};
+use std::{fmt, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -251,7 +251,44 @@ pub struct Run {
     pub denied: Option<String>,
     /// Messages for the supervisor's log, the newest last; a few at most.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub notes: Vec<String>,
+    pub notes: Vec<ShimNote>,
+}
+
+/// A message of a shim for the supervisor's log. It prints, and the file of the run contains, one line of text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", from = "String")]
+pub enum ShimNote {
+    /// The run could not be recorded as a task yet, for this reason.
+    NotRecorded(String),
+    /// Anything else.
+    Other(String),
+}
+
+/// Start of the text of [`ShimNote::NotRecorded`].
+const NOT_RECORDED: &str = "not recorded as a task yet: ";
+
+impl From<String> for ShimNote {
+    fn from(text: String) -> ShimNote {
+        match text.strip_prefix(NOT_RECORDED) {
+            Some(why) => ShimNote::NotRecorded(why.to_owned()),
+            None => ShimNote::Other(text),
+        }
+    }
+}
+
+impl From<ShimNote> for String {
+    fn from(note: ShimNote) -> String {
+        note.to_string()
+    }
+}
+
+impl fmt::Display for ShimNote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ShimNote::NotRecorded(why) => write!(f, "{NOT_RECORDED}{why}"),
+            ShimNote::Other(text) => f.write_str(text),
+        }
+    }
 }
 
 impl Run {
@@ -370,6 +407,18 @@ pub fn pause_between_looks(took: Duration) -> Duration {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_note_is_its_text_in_the_file_of_the_run() {
+        for (note, text) in [
+            (ShimNote::NotRecorded("it is locked".into()), "not recorded as a task yet: it is locked"),
+            (ShimNote::Other("it cannot be ended".into()), "it cannot be ended"),
+        ] {
+            let json = serde_json::to_value(&note).unwrap();
+            assert_eq!(json, text);
+            assert_eq!(serde_json::from_value::<ShimNote>(json).unwrap(), note);
+        }
+    }
 
     #[test]
     fn looks_at_a_group_take_a_tenth_of_a_processor_at_most() {

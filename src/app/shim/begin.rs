@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use super::{CLAIM_AGAIN, CLAIM_SELDOM, COMMAND, NOT_RECORDED, Shim, ShimError, StopRequest, log_of};
+use super::{CLAIM_AGAIN, CLAIM_SELDOM, COMMAND, Shim, ShimError, StopRequest, log_of};
 use crate::{
     app::{
         db,
@@ -38,7 +38,7 @@ use crate::{
     },
     model::{
         log::LOG_MAX,
-        shim::{CommandInput, NotStarted, Phase, Run, RunSpec, StreamTarget},
+        shim::{CommandInput, NotStarted, Phase, Run, RunSpec, ShimNote, StreamTarget},
         task::{Process, Signal, Tick, argv_of_json},
         watch::Limits,
     },
@@ -237,7 +237,7 @@ impl Shim {
             Err(error) => {
                 self.claim_at = sys::now().mono.saturating_add(self.claim_pause);
                 self.claim_pause = (self.claim_pause * 2).min(CLAIM_SELDOM);
-                self.note(format!("{NOT_RECORDED}: {error}"));
+                self.note(ShimNote::NotRecorded(error.to_string()));
                 false
             }
         }

@@ -24,7 +24,7 @@ use crate::{
         jobs::JobNumbers,
         machine::{Action, End, Event, Illegal, KillError, Machine, Rank, Sequence, Starts, StopWhy, Transition},
         program::{ProcState, ProgramSpec},
-        shim::{Run, ShimCommand, SupervisorId},
+        shim::{Run, ShimCommand, ShimNote, SupervisorId},
         task::{Exit, Handle, Process, Signal},
         wire::{Notice, ProcessEntry, ProcessInfo, StateNotice},
     },
@@ -62,7 +62,7 @@ pub(super) struct Current {
     /// command itself.
     pub orphan: bool,
     /// Notes of the run that were logged.
-    pub notes: Vec<String>,
+    pub notes: Vec<ShimNote>,
     pub denied: Option<String>,
     /// Number of members left in its group when last checked.
     pub leftover: u32,

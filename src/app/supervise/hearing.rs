@@ -4,11 +4,11 @@ use std::{collections::VecDeque, io, time::Duration};
 
 use super::core::{RunNews, Supervisor};
 use crate::{
-    app::shim::{NOT_RECORDED, ShimError},
+    app::shim::ShimError,
     io::{limits, process, sys},
     model::{
         machine::{End, Event, KillError},
-        shim::{Phase, Run},
+        shim::{Phase, Run, ShimNote},
         task::{Exit, Process},
     },
 };
@@ -84,14 +84,14 @@ impl Supervisor {
             }
             proc.task = run.task;
         }
-        let new: Vec<String> = run.notes.iter().filter(|note| !current.notes.contains(note)).cloned().collect();
+        let new: Vec<ShimNote> = run.notes.iter().filter(|note| !current.notes.contains(note)).cloned().collect();
         current.notes.clone_from(&run.notes);
         let denied = run.denied.clone().filter(|denied| current.denied.as_ref() != Some(denied));
         current.denied.clone_from(&run.denied);
         let news = current.news;
         for note in new {
-            if note.starts_with(NOT_RECORDED) {
-                self.records.trouble(&note);
+            if matches!(note, ShimNote::NotRecorded(_)) {
+                self.records.trouble(&note.to_string());
             }
             self.log.warn(&format!("warning: {name}: {note}"));
         }
