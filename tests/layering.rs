@@ -112,7 +112,7 @@ struct Token {
     line: usize,
 }
 
-/// Returns the words and punctuation of a source, without comments, and with a `"` for each literal.
+/// Returns the words, literals and punctuation of a source, without comments.
 fn tokens(source: &str) -> Vec<Token> {
     let chars: Vec<char> = source.chars().collect();
     let at = |i: usize| chars.get(i).copied().unwrap_or('\0');
@@ -150,7 +150,7 @@ fn tokens(source: &str) -> Vec<Token> {
                     i += 1;
                 }
                 i += hashes + 1;
-                text = "\"".into();
+                text = chars[start..i.min(chars.len())].iter().collect();
             } else if ["b", "c"].contains(&text.as_str()) && (at(i) == '"' || at(i) == '\'') {
                 text.clear(); // The literal follows.
             }
@@ -160,7 +160,7 @@ fn tokens(source: &str) -> Vec<Token> {
                 i += if at(i) == '\\' { 2 } else { 1 };
             }
             i += 1;
-            text = "\"".into();
+            text = chars[start..i.min(chars.len())].iter().collect();
         } else if first == ':' && at(i + 1) == ':' {
             (text, i) = ("::".into(), i + 2);
         } else {
@@ -543,4 +543,101 @@ fn no_name_is_used_for_more_than_two_types() {
 fn lines_are_counted() {
     let source = "//! a\n\nconst A: &str = \"b\nc\";\nuse clap::Parser;\n";
     assert!(violations("app/db.rs", source)[0].starts_with("app/db.rs:5: "));
+}
+
+/// What renders results: it gets values, and does not read messages that other parts of the program wrote.
+const FACES: [&str; 6] =
+    ["app/web.rs", "app/web/", "app/remote_verbs.rs", "app/remote_verbs/", "app/supervise.rs", "app/supervise/"];
+
+/// The file that reads the messages of other hosts, for which there is no other form.
+const HEARD: &str = "app/remote_verbs/heard.rs";
+
+/// Methods that look for a text in another one.
+const LOOKS_INTO: [&str; 8] = [
+    "strip_prefix",
+    "strip_suffix",
+    "starts_with",
+    "ends_with",
+    "replace",
+    "trim_start_matches",
+    "trim_end_matches",
+    "split_once",
+];
+
+/// Returns where a face looks for a fixed text in another one: a literal or a constant.
+fn looks_into_messages(file: &str, source: &str) -> Vec<String> {
+    let is_face = FACES.iter().any(|face| file == *face || (face.ends_with('/') && file.starts_with(face)));
+    if !is_face || file == HEARD {
+        return vec![];
+    }
+    let tokens = without_tests(&tokens(source));
+    // A text for people has words; a line end or a separator is syntax.
+    let has_words = |text: &str| text.split(|c: char| !c.is_alphabetic()).any(|word| word.len() > 2);
+    let is_fixed = |text: &str| {
+        (text.contains('"') && has_words(text))
+            || (text.len() > 1 && text.chars().all(|c| c.is_ascii_uppercase() || c == '_' || c.is_ascii_digit()))
+    };
+    let found = (0..tokens.len()).filter(|&i| {
+        reads(&tokens, i, &["."])
+            && tokens.get(i + 1).is_some_and(|method| LOOKS_INTO.contains(&method.text.as_str()))
+            && reads(&tokens, i + 2, &["("])
+            && tokens.get(i + 3).is_some_and(|argument| is_fixed(&argument.text))
+    });
+    found.map(|i| format!("{file}:{}: reads a text; pass a value instead", tokens[i].line)).collect()
+}
+
+#[test]
+fn no_face_reads_messages_of_the_program() {
+    let found: Vec<String> =
+        sources("src").iter().flat_map(|(file, source)| looks_into_messages(file, source)).collect();
+    assert!(found.is_empty(), "\n{}", found.join("\n"));
+    for source in [
+        "fn f(t: &str) -> bool { t.starts_with(\"it is no task yet\") }",
+        "fn f(t: &str) { t.strip_prefix(NOT_RECORDED); }",
+        "fn f(t: String) { t.replace(\"control: error: \", \"\"); }",
+        "fn f(t: &str) { t\n.ends_with(r#\"POST\"#) }",
+    ] {
+        assert_eq!(looks_into_messages("app/web/data.rs", source).len(), 1, "{source}");
+        assert_eq!(looks_into_messages("model/log.rs", source), [""; 0], "only faces");
+        assert_eq!(looks_into_messages(HEARD, source), [""; 0], "{HEARD} is for that");
+    }
+    for source in
+        ["fn f(c: Cell<bool>) { c.replace(true) }", "fn f(t: &[u8]) { t.ends_with(b\"\\n\"); t.starts_with(head) }"]
+    {
+        assert_eq!(looks_into_messages("app/web/data.rs", source), [""; 0], "{source}");
+    }
+}
+
+/// Columns of rows that have a type.
+const TYPED_COLUMNS: [&str; 5] = ["upid", "outcome", "termsignal", "stop_signal", "ended_by"];
+
+/// Where a text that comes from a command line, a file or another host is parsed as a UPID. Rows have the typed column.
+const READS_UPIDS: [&str; 4] = ["app/parse.rs", "app/remote/ssh.rs", "app/service/verify.rs", "io/store/upkeep.rs"];
+
+/// Returns the columns of a source whose type is a text, or an optional one.
+fn untyped_columns(source: &str) -> Vec<String> {
+    let tokens = without_tests(&tokens(source));
+    let is_text = |i: usize| reads(&tokens, i, &["String"]) || reads(&tokens, i, &["Option", "<", "String"]);
+    let columns = (0..tokens.len()).filter(|&i| {
+        reads(&tokens, i, &["pub"])
+            && tokens.get(i + 1).is_some_and(|name| TYPED_COLUMNS.contains(&name.text.as_str()))
+            && reads(&tokens, i + 2, &[":"])
+            && is_text(i + 3)
+    });
+    columns.map(|i| tokens[i + 1].text.clone()).collect()
+}
+
+#[test]
+fn columns_of_rows_have_types_and_are_read_once() {
+    let sources = sources("src");
+    assert_eq!(untyped_columns(&sources["model/task/row.rs"]), [""; 0]);
+    let row = "pub struct Task { pub upid: Option<String>, pub outcome: String, pub name: String, pub id: i64 }";
+    assert_eq!(untyped_columns(row), ["upid", "outcome"]);
+    let parses = |source: &str| {
+        let tokens = without_tests(&tokens(source));
+        (0..tokens.len()).any(|i| reads(&tokens, i, &["parse", "::", "<", "Upid", ">"]))
+    };
+    let files: Vec<&str> = sources.iter().filter(|(_, source)| parses(source)).map(|(file, _)| file.as_str()).collect();
+    assert_eq!(files, READS_UPIDS, "the files that parse a UPID");
+    assert!(parses("fn f(t: &str) { t.parse::<Upid>().ok(); }"));
 }

@@ -20,7 +20,7 @@ use taskwatcher::{
     model::{
         query::{Filter, ListPosition, StartQuery},
         remote::{More, RemoteEnd, RemoteRun, Source},
-        task::{Class, Outcome},
+        task::{Class, Outcome, Stored},
         upid::Upid,
     },
 };
@@ -60,7 +60,7 @@ fn all() -> StartQuery {
 fn shown(row: &Listed) -> (String, String, i64, Outcome) {
     match row {
         Listed::Local(row) => (String::new(), row.id.to_string(), row.endtime, Outcome::Ok),
-        Listed::Remote(task) => (task.remote.to_string(), task.upid.clone(), task.endtime, task.outcome.clone()),
+        Listed::Remote(task) => (task.remote.to_string(), task.upid.to_string(), task.endtime, task.outcome.clone()),
     }
 }
 
@@ -151,7 +151,7 @@ proptest! {
         for (of, end) in &ends {
             let name = ["one", "two"][*of];
             let one = fresh.remote_ended(name, end.upid.as_str(), end.upid.starttime).unwrap();
-            prop_assert_eq!(one.map(|task| task.upid), Some(end.upid.to_string()));
+            prop_assert_eq!(one.map(|task| task.upid.to_string()), Some(end.upid.to_string()));
         }
         world.is_whole();
     }
@@ -272,12 +272,12 @@ fn running_tasks_are_stored_separately_until_their_host_reports_an_end() {
     let mut store = world.store();
     let id = remote(&mut store, "one");
     let upid = |n: i64| format!("UPID:n:{n:08X}:00000010:6553F100:backup:{n}:root@pam:");
-    let run = |n: i64| RemoteRun { upid: upid(n), start: 0x6553_F100, detail: r#"{"name":"x"}"#.into() };
+    let run = |n: i64| RemoteRun { upid: Stored::read(&upid(n)), start: 0x6553_F100, detail: r#"{"name":"x"}"#.into() };
     let first = Batch { running: vec![run(1), run(2), run(3)], now: 100, ..Batch::default() };
     store.add_remote_tasks(id, &first).unwrap();
     let live = |store: &Store| -> Vec<(String, i64, bool)> {
         let live = store.remote_active(Some("one")).unwrap();
-        live.into_iter().map(|live| (live.run.upid, live.seen, live.stale)).collect()
+        live.into_iter().map(|live| (live.run.upid.to_string(), live.seen, live.stale)).collect()
     };
     assert_eq!(live(&store).len(), 3);
     assert_eq!(store.remote_active(Some("other")).unwrap(), []);
@@ -412,7 +412,7 @@ fn an_older_list_does_not_make_an_ended_task_run_again() {
     let mut store = world.store();
     let (one, two) = (remote(&mut store, "one"), remote(&mut store, "two"));
     let upid = "UPID:n:00000001:00000002:674D828C:vzdump:1:root@pam:";
-    let run = || RemoteRun { upid: upid.to_owned(), start: 0x674D_828C, detail: "{}".to_owned() };
+    let run = || RemoteRun { upid: Stored::read(upid), start: 0x674D_828C, detail: "{}".to_owned() };
     let running = || Batch { running: vec![run()], now: 2_000_000_000, ..Batch::default() };
     let mut tell = |remote: i64, batch: Batch| {
         store.add_remote_tasks(remote, &batch).unwrap();

@@ -200,7 +200,7 @@ fn fill(folder: &Path, tasks: i64) -> Result<(PathBuf, Store, Vec<i64>, Plain)> 
             end.upid.worker_type(),
             end.upid.user()
         );
-        let run = RemoteRun { upid: end.upid.to_string(), start: end.upid.starttime, detail };
+        let run = RemoteRun { upid: end.upid.clone().into(), start: end.upid.starttime, detail };
         store.add_remote_tasks(*id, &Batch { running: vec![run], now: NOW, ..Batch::default() })?;
     }
     Ok((db, store, ids, plain))

@@ -375,7 +375,7 @@ impl Desk<'_, '_> {
             if !holds(value["name"].as_str().unwrap_or_default(), live.run.start) {
                 continue;
             }
-            let node = live.run.upid.parse::<Upid>().ok().map(|upid| upid.node().to_owned());
+            let node = live.run.upid.value().map(|upid| upid.node().to_owned());
             let upid = format!("{}!{}", live.remote, live.run.upid);
             let stale = live.stale.then_some(live.seen);
             put(
@@ -502,17 +502,17 @@ fn listed_json(row: &Listed, unnumbered: &HashSet<&str>) -> Value {
         Listed::Remote(task) => {
             let more = task.more.as_deref();
             let text = |pick: fn(&More) -> &Option<String>| more.and_then(|more| pick(more).clone());
-            let upid = task.upid.parse::<Upid>().ok();
+            let upid = task.upid.value();
             // The exit code of a success is not stored. Proxmox hosts report no exit codes.
             let is_zero = !unnumbered.contains(&*task.remote) && task.outcome.class().is_success();
             json!({
                 "remote": *task.remote,
                 "node": *task.node,
                 "upid": format!("{}!{}", task.remote, task.upid),
-                "taskid": upid.as_ref().and_then(Upid::number).filter(|_| !unnumbered.contains(&*task.remote)),
+                "taskid": upid.and_then(Upid::number).filter(|_| !unnumbered.contains(&*task.remote)),
                 "taskname": text(|more| &more.name).unwrap_or_else(|| task.kind.to_string()),
                 "type": *task.kind,
-                "id": upid.as_ref().map(|upid| upid.id().into_owned()),
+                "id": upid.map(|upid| upid.id().into_owned()),
                 "user": *task.user,
                 "outcome": task.outcome.to_string(),
                 "termerror": task.outcome.reason().filter(|reason| !reason.is_empty()),

@@ -333,7 +333,10 @@ fn of_remote(remote: &str, task: &mut Value) {
 
 /// Returns the stored data of an ended task of another host, and when the host was last contacted.
 fn stored_json(remote: &Remote, ended: &RemoteTask) -> Value {
-    let mut value = ended.upid.parse::<Upid>().map_or_else(|_| json!({ "upid": ended.upid }), |upid| upid.to_json());
+    let mut value = match &ended.upid {
+        Stored::Value(upid) => upid.to_json(),
+        Stored::Text(text) => json!({ "upid": text }),
+    };
     of_remote(&remote.name, &mut value);
     let more = ended.more.as_deref().cloned().unwrap_or_default();
     // A task of a Proxmox host has a type and no name.

@@ -15,7 +15,7 @@ use serde_json::{Value, json, value::RawValue};
 
 use super::{
     remote::{More, RemoteEnd, RemoteRun, outcome_of, signed_user},
-    task::Outcome,
+    task::{Outcome, Stored},
     upid::Upid,
 };
 
@@ -416,7 +416,6 @@ pub fn listed(entry: &RawValue, node: Option<&str>) -> (String, Result<TaskEntry
 
 /// A task in a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "most of a list are of the larger one, and none is kept for long")]
 pub enum TaskEntry {
     /// A live task.
     Running(RemoteRun),
@@ -428,9 +427,9 @@ impl TaskEntry {
     /// Records the node that listed the task, unless its UPID names that node.
     fn listed_by(self, node: &str) -> TaskEntry {
         match self {
-            TaskEntry::Running(run) => match run.upid.parse::<Upid>() {
-                Ok(upid) if upid.node() != node => TaskEntry::Running(running(&upid, Some(node))),
-                Ok(_) | Err(_) => TaskEntry::Running(run),
+            TaskEntry::Running(run) => match run.upid {
+                Stored::Value(ref upid) if upid.node() != node => TaskEntry::Running(running(upid, Some(node))),
+                Stored::Value(_) | Stored::Text(_) => TaskEntry::Running(run),
             },
             TaskEntry::Ended(mut end) => {
                 end.more.via = Some(node).filter(|node| end.upid.node() != *node).map(str::to_owned);
@@ -498,7 +497,7 @@ pub fn running(upid: &Upid, via: Option<&str>) -> RemoteRun {
     if let Some(via) = via {
         detail["via"] = via.into();
     }
-    RemoteRun { upid: upid.as_str().to_owned(), start: upid.starttime, detail: detail.to_string() }
+    RemoteRun { upid: upid.clone().into(), start: upid.starttime, detail: detail.to_string() }
 }
 
 /// The response of `/tasks/{upid}/status`.

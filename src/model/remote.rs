@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{
     proxmox::{Api, Product},
-    task::Outcome,
+    task::{OfText, Outcome, Stored},
     upid::Upid,
 };
 
@@ -274,7 +274,7 @@ pub struct RemoteEnd {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RemoteRun {
     /// UPID.
-    pub upid: String,
+    pub upid: Stored<Upid>,
     /// Start time, unix seconds.
     pub start: i64,
     /// The host's report in the form of `control list --json`: a JSON object, kept as text because
@@ -317,7 +317,7 @@ pub struct RemoteTask {
     /// The user who started it.
     pub user: Arc<str>,
     /// UPID, as written by its host.
-    pub upid: String,
+    pub upid: Stored<Upid>,
     /// Start time, unix seconds.
     pub start: i64,
     /// Time of the end, unix seconds.
@@ -330,13 +330,10 @@ pub struct RemoteTask {
 
 /// Parses an outcome as written by `control` and Proxmox tools.
 pub fn outcome_of(text: &str) -> Outcome {
-    let warnings = text.strip_prefix("WARNINGS: ").and_then(|count| count.trim().parse().ok());
-    match (text, warnings, text.strip_prefix("ERROR: ")) {
-        ("OK", ..) => Outcome::Ok,
-        (_, Some(count), _) => Outcome::Warnings(count),
-        ("unknown" | "", ..) => Outcome::Unknown(String::new()),
-        (_, None, Some(reason)) => Outcome::Error(reason.to_owned()),
-        (other, None, None) => Outcome::Error(other.to_owned()),
+    match Outcome::of_text(text) {
+        Some(outcome) => outcome,
+        None if text.is_empty() => Outcome::Unknown(String::new()),
+        None => Outcome::Error(text.to_owned()),
     }
 }
 

@@ -306,6 +306,22 @@ impl Upid {
         split_remote(&self.text).1
     }
 
+    /// Returns the UPID as on the task's own host.
+    pub fn without_remote(&self) -> Upid {
+        Upid { text: self.own().to_owned(), ..*self }
+    }
+
+    /// Reads a text without copying it.
+    ///
+    /// # Errors
+    /// The text, if it is not a UPID.
+    pub fn from_text(text: String) -> Result<Upid, String> {
+        match Numbers::of(&text) {
+            Ok(Numbers { pid, pstart, task_id, starttime }) => Ok(Upid { text, pid, pstart, task_id, starttime }),
+            Err(_) => Err(text),
+        }
+    }
+
     /// The object the task works on, decoded where it is escaped (see the head of this module).
     pub fn id(&self) -> Cow<'_, str> {
         let raw = self.raw_id();
@@ -355,6 +371,22 @@ impl FromStr for Upid {
     type Err = UpidError;
 
     fn from_str(text: &str) -> Result<Upid, UpidError> {
+        let Numbers { pid, pstart, task_id, starttime } = Numbers::of(text)?;
+        Ok(Upid { text: text.to_owned(), pid, pstart, task_id, starttime })
+    }
+}
+
+/// The numbers in a UPID.
+struct Numbers {
+    pid: u32,
+    pstart: u64,
+    task_id: Option<u64>,
+    starttime: i64,
+}
+
+impl Numbers {
+    /// Checks all fields of a text.
+    fn of(text: &str) -> Result<Numbers, UpidError> {
         let (remote, upid) = split_remote(text);
         let behind = upid.strip_prefix(PREFIX).ok_or(UpidError::NotUpid)?;
         let (mut fields, mut count) = ([""; 10], 0);
@@ -403,7 +435,7 @@ impl FromStr for Upid {
         if let Some(character) = comment.chars().find(|c| c.is_control()) {
             return Err(UpidError::BadCharacter { field: Field::Comment, character });
         }
-        Ok(Upid { text: text.to_owned(), pid, pstart, task_id, starttime })
+        Ok(Numbers { pid, pstart, task_id, starttime })
     }
 }
 

@@ -238,7 +238,7 @@ fn running_of(task: &Value) -> Option<Option<RemoteRun>> {
     }
     let upid = task["upid"].as_str()?.parse::<Upid>().ok()?;
     let start = task["starttime"].as_i64().unwrap_or(upid.starttime);
-    Some(Some(RemoteRun { upid: upid.as_str().to_owned(), start, detail: task.to_string() }))
+    Some(Some(RemoteRun { upid: upid.into(), start, detail: task.to_string() }))
 }
 
 /// Parses an ended task. A task without a UPID (an expired reservation or a task of taskwatcher 1.7) gets a UPID with

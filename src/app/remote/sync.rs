@@ -123,7 +123,7 @@ pub(super) struct Known {
 
 impl Known {
     fn of(run: &RemoteRun) -> Option<Known> {
-        Some(Known { upid: run.upid.parse().ok()?, via: run.via() })
+        Some(Known { upid: run.upid.value()?.clone(), via: run.via() })
     }
 
     /// Returns the node to ask about the task.

@@ -18,7 +18,7 @@ use crate::{
         show,
     },
     io::{
-        store::{Batch, Remote, Store},
+        store::{Batch, Listed, Remote, Store},
         sys,
     },
     model::{
@@ -156,9 +156,8 @@ impl ProxmoxTasks {
 /// Returns the full UPID of a named task of a Proxmox remote, without the remote.
 fn whole(store: &Store, remote: &Remote, task: &TaskRef) -> Result<Upid, ControlError> {
     let unknown = || ControlError::Service(ServiceError::NoSuchTask(task.clone()));
-    let own = |text: &str| text.parse::<Upid>().ok();
     match task {
-        TaskRef::Upid(upid) => own(upid.own()).ok_or_else(unknown),
+        TaskRef::Upid(upid) => Ok(upid.without_remote()),
         TaskRef::Remote(_, RemoteTaskRef::Number(_)) => Err(ControlError::NumberThere(remote.name.clone())),
         TaskRef::Remote(_, RemoteTaskRef::Started { start, pid }) => {
             let live = store.remote_active(Some(&remote.name))?;
@@ -171,8 +170,11 @@ fn whole(store: &Store, remote: &Remote, task: &TaskRef) -> Result<Upid, Control
                 ..StartQuery::default()
             };
             let ended = store.page_by_start(&query)?.rows;
-            let ended = ended.into_iter().filter_map(|row| row.upid().map(str::to_owned));
-            let mut found: Vec<Upid> = live.chain(ended).filter_map(|text| own(&text)).collect();
+            let ended = ended.into_iter().filter_map(|row| match row {
+                Listed::Remote(task) => Some(task.upid),
+                Listed::Local(_) => None,
+            });
+            let mut found: Vec<Upid> = live.chain(ended).filter_map(|upid| upid.value().cloned()).collect();
             found.retain(|upid| upid.pid == *pid);
             found.dedup_by(|a, b| a.as_str() == b.as_str());
             match found.len() {
@@ -191,7 +193,7 @@ fn whole(store: &Store, remote: &Remote, task: &TaskRef) -> Result<Upid, Control
 /// Returns the node that listed a task, if it is stored. `None`: the node in its UPID.
 fn via(store: &Store, remote: &Remote, upid: &Upid) -> Result<Option<String>, ControlError> {
     let live = store.remote_active(Some(&remote.name))?;
-    if let Some(live) = live.into_iter().find(|live| live.run.upid == upid.own()) {
+    if let Some(live) = live.into_iter().find(|live| live.run.upid.as_str() == upid.own()) {
         return Ok(live.run.via());
     }
     let ended = store.remote_ended(&remote.name, upid.own(), upid.starttime)?;

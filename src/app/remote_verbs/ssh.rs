@@ -150,21 +150,20 @@ fn number(task: &TaskRef) -> Option<i64> {
 /// Returns a reported end, or `None` if the report lacks data. `live`: the known running tasks of the host.
 fn to_end(heard: &HeardTask, live: &[RemoteLive], now: i64) -> Option<RemoteEnd> {
     let outcome = heard.outcome.as_ref()?.to_string();
-    let upid_of = |live: &RemoteLive| live.run.upid.parse::<Upid>().ok();
     let is_it = |live: &&RemoteLive| match &heard.upid {
-        Some(upid) => live.run.upid == upid.own(),
-        None => upid_of(live).and_then(|upid| upid.number()) == Some(heard.number),
+        Some(upid) => live.run.upid.as_str() == upid.own(),
+        None => live.run.upid.value().and_then(Upid::number) == Some(heard.number),
     };
     let known = live.iter().find(is_it);
-    let upid = heard.upid.as_ref().map(Upid::own).or(known.map(|live| live.run.upid.as_str()))?;
+    let upid = heard.upid.as_ref().or(known.and_then(|live| live.run.upid.value()))?;
     let mut task: Value = known.and_then(|live| serde_json::from_str(&live.run.detail).ok()).unwrap_or_default();
     if !task.is_object() {
         task = json!({});
     }
     let name = task["name"].as_str().map(str::to_owned);
-    let name = name.or_else(|| Some(upid.parse::<Upid>().ok()?.worker_type().to_owned()));
+    let name = name.unwrap_or_else(|| upid.worker_type().to_owned());
     let fields =
-        [("upid", upid.into()), ("outcome", outcome.into()), ("endtime", now.into()), ("taskname", name.into())];
+        [("upid", upid.own().into()), ("outcome", outcome.into()), ("endtime", now.into()), ("taskname", name.into())];
     task.as_object_mut()?.extend(fields.map(|(key, value): (&str, Value)| (key.to_owned(), value)));
     end_of(&task, "")
 }
@@ -292,7 +291,7 @@ impl Desk<'_, '_> {
             remote: &there.remote.name,
             name: there.local(task),
             number: number(task).unwrap_or_default(),
-            upid: Some(Stored::read(&ended.upid)),
+            upid: Some(ended.upid.clone()),
             outcome: Some(&ended.outcome),
         })
     }
@@ -335,7 +334,7 @@ impl Desk<'_, '_> {
             remote: &there.remote.name,
             name: there.local(task),
             number: number(task).unwrap_or_default(),
-            upid: if let TaskRef::Upid(upid) = task { Some(Stored::read(upid.own())) } else { None },
+            upid: if let TaskRef::Upid(upid) = task { Some(Stored::Value(upid.without_remote())) } else { None },
             outcome: None,
         })
     }

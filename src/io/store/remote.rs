@@ -27,7 +27,7 @@ use crate::model::{
     remote::{
         Id, More, Parts, RemoteEnd, RemoteLive, RemoteRun, RemoteTask, Source, is_plain, outcome_of, signed_user,
     },
-    task::{Class, HistoryRow, Outcome},
+    task::{Class, HistoryRow, Outcome, Stored},
     upid::Upid,
 };
 
@@ -203,7 +203,7 @@ impl Listed {
     pub fn upid(&self) -> Option<&str> {
         match self {
             Listed::Local(row) => row.upid(),
-            Listed::Remote(task) => Some(&task.upid),
+            Listed::Remote(task) => Some(task.upid.as_str()),
         }
     }
 
@@ -562,14 +562,14 @@ enum Kept {
 
 impl Adder<'_> {
     /// Returns how a task is stored among the ended ones.
-    fn kept(&self, upid: &str, whole: &mut Statement<'_>) -> rusqlite::Result<Kept> {
-        let Ok(parsed) = upid.parse::<Upid>() else { return Ok(Kept::Not) };
+    fn kept(&self, upid: &Stored<Upid>, whole: &mut Statement<'_>) -> rusqlite::Result<Kept> {
+        let Some(parsed) = upid.value() else { return Ok(Kept::Not) };
         let first = parsed.starttime.clamp(0, LAST_START) << ORDINAL;
         let mut rows = whole.query([first, first | ORDINALS])?;
         while let Some(row) = rows.next()? {
             let (key, task) = coded(row)?;
             let is_own = self.hosts.values().flatten().any(|(code, _)| *code == task.host);
-            if is_own && upid_of(self.db, self.codes, key, &task)?.as_deref() == Some(upid) {
+            if is_own && upid_of(self.db, self.codes, key, &task)?.as_deref() == Some(upid.as_str()) {
                 let outcome = outcome(self.db, self.codes, &task.status)?;
                 let lost = matches!(outcome, Outcome::Unknown(why) if [LOST, LEFT_BEHIND].contains(&&*why));
                 return Ok(if lost { Kept::Lost(key) } else { Kept::Ended });
@@ -702,7 +702,7 @@ fn remote_task(db: &Connection, codes: &Codes, row: &SqlRow<'_>) -> rusqlite::Re
         node: host.node,
         kind,
         user,
-        upid,
+        upid: Stored::from_text(upid),
         start,
         endtime: start.saturating_add(row.get(6)?),
         outcome,
@@ -995,7 +995,9 @@ impl Store {
             }
             found.sort_by(|a: &RemoteLive, b| {
                 let by_start = b.run.start.cmp(&a.run.start);
-                by_start.then_with(|| a.remote.cmp(&b.remote)).then_with(|| a.run.upid.cmp(&b.run.upid))
+                by_start
+                    .then_with(|| a.remote.cmp(&b.remote))
+                    .then_with(|| a.run.upid.as_str().cmp(b.run.upid.as_str()))
             });
             Ok(found)
         };
@@ -1059,7 +1061,7 @@ impl Store {
     /// # Errors
     /// [`super::StoreError`]
     pub fn remote_ended_number(&self, remote: &str, number: i64) -> Result<Option<RemoteTask>> {
-        let has_it = |upid: &str| upid.parse::<Upid>().is_ok_and(|upid| upid.number() == Some(number));
+        let has_it = |upid: &Stored<Upid>| upid.value().is_some_and(|upid| upid.number() == Some(number));
         if self.remote_active(Some(remote))?.iter().any(|live| has_it(&live.run.upid)) {
             return Ok(None);
         }
@@ -1103,7 +1105,7 @@ impl Store {
             while let Some(row) = rows.next()? {
                 if let Some(task) = remote_task(&self.db, &self.codes, row)?
                     && *task.remote == *remote
-                    && task.upid == upid
+                    && task.upid.as_str() == upid
                 {
                     return Ok(Some(task));
                 }
@@ -1192,7 +1194,7 @@ fn add_in(db: &Connection, codes: &Codes, remote: i64, batch: &Batch) -> rusqlit
                 }
                 Kept::Ended | Kept::Not => {}
             }
-            run.execute(params![remote, task.upid, task.start, batch.now, task.detail])?;
+            run.execute(params![remote, task.upid.as_str(), task.start, batch.now, task.detail])?;
         }
     }
     store_counts(db, &adder.counts)?;
@@ -1270,11 +1272,11 @@ fn lost_in(
     let mut lost = vec![];
     for run in runs {
         let run = run?;
-        let Ok(upid) = run.upid.parse::<Upid>() else { continue };
-        let is_there = |node: &String| run.via().as_deref().unwrap_or(upid.node()) == node;
+        let Some(upid) = run.upid.value() else { continue };
+        let is_there = |node: &String| run.via().as_deref().unwrap_or_else(|| upid.node()) == node;
         if !reported.contains(run.upid.as_str()) && node.is_none_or(is_there) {
             let outcome = Outcome::Unknown(why.to_owned());
-            lost.push(RemoteEnd { upid, endtime: batch.now, outcome, more: More::default() });
+            lost.push(RemoteEnd { upid: upid.clone(), endtime: batch.now, outcome, more: More::default() });
         }
     }
     Ok(lost)

@@ -143,7 +143,7 @@ impl OfText for Outcome {
             "unknown" => Some(Outcome::Unknown(String::new())),
             _ => match text.strip_prefix("ERROR: ") {
                 Some(reason) => Some(Outcome::Error(reason.to_owned())),
-                None => text.strip_prefix("WARNINGS: ")?.parse().ok().map(Outcome::Warnings),
+                None => text.strip_prefix("WARNINGS: ")?.trim().parse().ok().map(Outcome::Warnings),
             },
         }
     }

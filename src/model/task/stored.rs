@@ -43,6 +43,11 @@ impl<T> Stored<T> {
 }
 
 impl Stored<Upid> {
+    /// Reads the text of a column without copying it.
+    pub fn from_text(text: String) -> Stored<Upid> {
+        Upid::from_text(text).map_or_else(Stored::Text, Stored::Value)
+    }
+
     /// The text of the column.
     pub fn as_str(&self) -> &str {
         match self {
