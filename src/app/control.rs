@@ -337,7 +337,7 @@ impl Desk<'_, '_> {
     fn list_once(&mut self, tasks: &mut Tasks, wanted: &args::List) -> Done {
         let (since, until) = (time("--since", &wanted.since)?, time("--until", &wanted.until)?);
         if wanted.remote.is_some() || wanted.all_remotes {
-            return self.list_far(tasks.store(), wanted, since, until);
+            return self.list_far(tasks, wanted, since, until);
         }
         let filter = TaskFilter { name: wanted.name.clone(), status: wanted.status.clone(), since, until };
         let recent = wanted.all.then(|| Recent { results: wanted.outcome.clone(), limit: RECENT });

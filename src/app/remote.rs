@@ -19,8 +19,8 @@ use self::api::{ApiError, Host, Wanted};
 use super::{
     control::{ControlError, Desk, Done, progress_of},
     control_args::{self as args, RemoteVerb},
-    db, reconcile,
-    service::{history, system},
+    db,
+    service::{TaskFilter, Tasks, system},
     show,
 };
 use crate::{
@@ -343,13 +343,13 @@ impl Desk<'_, '_> {
     /// Prints `list` with tasks of other hosts.
     pub(super) fn list_far(
         &mut self,
-        store: &mut Store,
+        tasks: &mut Tasks,
         wanted: &args::List,
         since: Option<i64>,
         until: Option<i64>,
     ) -> Done {
         let name = wanted.remote.as_ref().map(|name| name.as_str());
-        some_remotes(store, name)?;
+        some_remotes(tasks.store(), name)?;
         let now = sys::now().wall;
         let holds = |name: &str, start: i64| {
             wanted.name.as_ref().is_none_or(|wanted| wanted == name)
@@ -358,7 +358,7 @@ impl Desk<'_, '_> {
         };
         let mut rows: Vec<(i64, Value)> = vec![];
         if name.is_none() {
-            for live in reconcile::survey(store)?.live {
+            for live in tasks.list(&TaskFilter::default(), None)?.live {
                 let start = live.task.starttime.or(live.task.reservetime).unwrap_or(0);
                 if holds(&live.task.name, start) {
                     let mut value = show::task_json(&live, progress_of(&live), now);
@@ -367,6 +367,7 @@ impl Desk<'_, '_> {
                 }
             }
         }
+        let store = tasks.store();
         for live in store.remote_active(name)? {
             let mut value: Value = serde_json::from_str(&live.run.detail).unwrap_or_default();
             if !value.is_object() {
@@ -415,10 +416,10 @@ impl Desk<'_, '_> {
 
     /// Prints `history` with tasks of other hosts, sorted by start.
     pub(super) fn history_far(&mut self, wanted: &args::History, filter: Filter) -> Done {
-        let mut store = self.open()?;
-        let survey = reconcile::survey(&mut store)?;
-        self.report_unsettled(history::unsettled_of(&survey).len(), store.is_own());
-        let store = &store;
+        let mut tasks = Tasks::open(&self.db, self.out.patience)?;
+        let unsettled = tasks.snapshot()?.unsettled();
+        self.report_unsettled(unsettled, tasks.is_own());
+        let store = tasks.store();
         let name = wanted.remote.as_ref().map(|name| name.as_str());
         let remotes = some_remotes(store, name)?;
         // In UPIDs of these remotes a number is that of a guest or a disk, which many tasks share.

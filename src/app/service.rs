@@ -8,11 +8,13 @@ mod check;
 mod clear;
 mod export;
 mod feedback;
-pub(super) mod history;
+mod history;
 mod kill;
 mod list;
 mod log;
+mod record;
 mod reserve;
+mod snapshot;
 mod update;
 mod verify;
 mod wait;
@@ -45,9 +47,11 @@ pub use self::export::Exported;
 pub use self::history::HistoryPage;
 pub use self::kill::{EndError, KillError, KillOptions, KillReport, Killed, Reports};
 pub use self::list::{Recent, TaskFilter, TaskList};
+pub use self::log::TaskRow;
 pub use self::log::{FoundLog, LogError, LogExtent, LogWatch, plain_line, why_none};
 pub(super) use self::log::{TaskLogRef, last_lines, log_of};
 pub use self::reserve::{Reservation, Reserved};
+pub use self::snapshot::Snapshot;
 pub use self::update::Updated;
 pub use self::verify::Verification;
 pub use self::wait::{WaitEnd, WaitOptions, Waited};
@@ -172,7 +176,7 @@ pub enum Found {
 }
 
 /// Finds a task by its number, handle or UPID; `survey` is what was seen of the database just before.
-pub(super) fn find(store: &Store, survey: &Survey, task: &TaskRef) -> Result<Option<Found>, StoreError> {
+fn find(store: &Store, survey: &Survey, task: &TaskRef) -> Result<Option<Found>, StoreError> {
     let names = |row: &Task| match task {
         TaskRef::Id(id) => row.id == id.0,
         TaskRef::Handle(handle) => row.handle == handle.as_str(),

@@ -59,12 +59,15 @@ use self::{
     serve::{Asked, Hub},
 };
 use crate::{
-    app::service::TaskLogRef,
+    app::{
+        db::DbError,
+        service::{ServiceError, TaskRow, Tasks},
+    },
     io::{
         child::{self, Reaped},
         inbox, notify, process,
         rundir::{Lock, RunChange, RunDir, RunWatch},
-        store::{LockTimeout, Store, StoreError},
+        store::{LockTimeout, StoreError},
         sys,
         timerfd::Alarm,
     },
@@ -106,34 +109,15 @@ pub enum SuperviseError {
     Log(String),
 }
 
-/// The facts about a task that may be a run.
-struct TaskOf {
-    name: Option<String>,
-    /// Whether the task is a run of a process.
-    is_run: bool,
-    log: Option<PathBuf>,
-}
-
 /// Reads a task; `None` if there is no task with this id.
 ///
 /// # Errors
 /// Why the database cannot be read.
-fn task_of(db: &Path, task: i64) -> Result<Option<TaskOf>, StoreError> {
-    let store = match Store::open(db, LockTimeout { limit: Duration::from_millis(200), notify: None }) {
-        Err(StoreError::Missing(_)) => return Ok(None),
-        store => store?,
-    };
-    let task = TaskRef::Id(TaskId(task));
-    Ok(match store.task(&task)? {
-        Some(row) => {
-            let log = TaskLogRef::from(&row).path(db);
-            Some(TaskOf { name: Some(row.name), is_run: row.supervised.is_some(), log })
-        }
-        None => store.ended(&task)?.map(|row| {
-            let log = TaskLogRef::from(&row).path(db);
-            TaskOf { name: row.taskname, is_run: row.supervised.is_some(), log }
-        }),
-    })
+fn task_of(db: &Path, task: i64) -> Result<Option<TaskRow>, ServiceError> {
+    match Tasks::open(db, LockTimeout { limit: Duration::from_millis(200), notify: None }) {
+        Err(ServiceError::Db(DbError::Store(StoreError::Missing(_)))) => Ok(None),
+        tasks => tasks?.row(&TaskRef::Id(TaskId(task))),
+    }
 }
 
 /// A message to the main loop other than a request.

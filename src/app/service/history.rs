@@ -2,7 +2,7 @@
 
 use super::{ServiceError, Tasks};
 use crate::{
-    app::reconcile::{self, Survey},
+    app::reconcile::Survey,
     io::store::{Store, StoreError},
     model::{
         query::{Page, Query},
@@ -29,10 +29,9 @@ impl Tasks {
     /// # Errors
     /// When the database cannot be read.
     pub fn history(&mut self, query: &Query) -> Result<HistoryPage, ServiceError> {
-        let survey = reconcile::survey(&mut self.store)?;
-        let unsettled = unsettled_of(&survey);
-        let page = page(&self.store, &unsettled, query)?;
-        Ok(HistoryPage { page, unsettled: unsettled.len(), own: self.store.is_own() })
+        let seen = self.snapshot()?;
+        let page = self.history_in(&seen, query)?;
+        Ok(HistoryPage { page, unsettled: seen.unsettled(), own: self.is_own() })
     }
 
     /// Returns the sums of the runs of one name, or of all; of those that ended at `since` (unix seconds) or later.
@@ -40,23 +39,19 @@ impl Tasks {
     /// # Errors
     /// When the database cannot be read.
     pub fn stats(&mut self, name: Option<&str>, since: Option<i64>, now: i64) -> Result<Stats, ServiceError> {
-        let survey = reconcile::survey(&mut self.store)?;
-        Ok(stats(&self.store, &unsettled_of(&survey), (name, since), now)?)
+        let seen = self.snapshot()?;
+        self.stats_in(&seen, name, since, now)
     }
 }
 
 /// Returns what a survey found to have ended and could not move to the history table.
-pub(in crate::app) fn unsettled_of(survey: &Survey) -> Unsettled {
+pub(super) fn unsettled_of(survey: &Survey) -> Unsettled {
     let ended = survey.ended.iter().filter(|_| !survey.settled);
     Unsettled::new(ended.map(|(task, end)| HistoryRow::of(task, end)).collect())
 }
 
 /// Returns a page of the history table and of what a survey found besides.
-pub(in crate::app) fn page(
-    store: &Store,
-    unsettled: &Unsettled,
-    query: &Query,
-) -> Result<Page<HistoryRow>, StoreError> {
+pub(super) fn page(store: &Store, unsettled: &Unsettled, query: &Query) -> Result<Page<HistoryRow>, StoreError> {
     if unsettled.is_empty() {
         return store.page(query);
     }
@@ -65,7 +60,7 @@ pub(in crate::app) fn page(
 }
 
 /// Returns the sums of the history table and of what a survey found besides.
-pub(in crate::app) fn stats(
+pub(super) fn stats(
     store: &Store,
     unsettled: &Unsettled,
     (name, since): (Option<&str>, Option<i64>),

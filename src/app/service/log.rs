@@ -171,6 +171,17 @@ pub struct FoundLog {
     pub live: Option<Live>,
 }
 
+/// What the row of a task says, whether or not the task has ended.
+#[derive(Debug)]
+pub struct TaskRow {
+    /// Its name.
+    pub name: Option<String>,
+    /// Whether the task is a run of a supervised process.
+    pub is_run: bool,
+    /// The path of its log.
+    pub log: Option<PathBuf>,
+}
+
 /// How long a reader of a log goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogExtent {
@@ -202,6 +213,23 @@ pub(in crate::app) fn log_of(found: Found, db: &Path) -> Result<FoundLog, LogErr
 }
 
 impl Tasks {
+    /// Returns what the row of a task says, without looking whether it lives; `None`: there is no such task.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn row(&self, task: &TaskRef) -> Result<Option<TaskRow>, ServiceError> {
+        Ok(match self.store.task(task)? {
+            Some(row) => {
+                let log = TaskLogRef::from(&row).path(&self.db);
+                Some(TaskRow { name: Some(row.name), is_run: row.supervised.is_some(), log })
+            }
+            None => self.store.ended(task)?.map(|row| {
+                let log = TaskLogRef::from(&row).path(&self.db);
+                TaskRow { name: row.taskname, is_run: row.supervised.is_some(), log }
+            }),
+        })
+    }
+
     /// Returns the log of a task. A reader that follows the log of a reservation waits until it is launched.
     ///
     /// # Errors

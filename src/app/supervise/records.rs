@@ -14,19 +14,14 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::{
-    app::{
-        reconcile,
-        service::{ClearFilter, Tasks},
-    },
+    app::service::{ClearFilter, Tasks},
     io::{
         rundir::RunDir,
-        store::{Late, LockTimeout, Store},
-        sys,
+        store::{Late, LockTimeout},
     },
     model::{
         program::Keep,
         query::{Filter, Query},
-        task::Status,
     },
 };
 
@@ -35,8 +30,6 @@ const LOCK_TIMEOUT: LockTimeout = LockTimeout { limit: Duration::from_secs(20), 
 
 /// The same while shims may be waiting to keep an end.
 const SHORT_LOCK_TIMEOUT: LockTimeout = LockTimeout { limit: Duration::from_secs(1), notify: None };
-/// Ends that are recorded in one transaction.
-const AT_ONCE: usize = 500;
 
 /// A job for the thread.
 enum RecordJob {
@@ -224,16 +217,12 @@ fn serve(path: &Path, runs: &RunDir, opened: &mut Option<Tasks>, job: RecordJob)
         let tasks = opened.insert(open);
         match job {
             RecordJob::Seen(seen) => {
-                tasks.store().seen(seen, sys::now().wall.secs()).map_err(|error| text(&error))?;
+                tasks.seen(seen).map_err(|error| text(&error))?;
                 Ok(Value::Null)
             }
             RecordJob::Settle => {
-                take_in(runs, tasks.store())?;
-                let survey = reconcile::survey(tasks.store()).map_err(|error| text(&error))?;
-                // The launcher is dead while its processes live, or the end could not be written
-                // just now.
-                left = survey.live.iter().any(|live| live.status == Status::Orphaned)
-                    || !survey.settled && !survey.ended.is_empty();
+                take_in(runs, tasks)?;
+                left = tasks.settle().map_err(|error| text(&error))?;
                 Ok(Value::Null)
             }
             RecordJob::Forget(names, keep) => {
@@ -266,16 +255,14 @@ fn serve(path: &Path, runs: &RunDir, opened: &mut Option<Tasks>, job: RecordJob)
 }
 
 /// Records the ends that were kept while the database could not be written.
-fn take_in(runs: &RunDir, store: &mut Store) -> Result<(), String> {
+fn take_in(runs: &RunDir, tasks: &mut Tasks) -> Result<(), String> {
     if !runs.has_late() {
         return Ok(());
     }
-    store.set_lock_timeout(SHORT_LOCK_TIMEOUT);
     let taken = runs.take_late(|lines| {
         // A truncated line, or one of a newer version, is skipped.
         let late: Vec<Late> = lines.into_iter().filter_map(|line| serde_json::from_slice(line).ok()).collect();
-        late.chunks(AT_ONCE).try_for_each(|some| store.take_in(some).map(drop)).map_err(io::Error::other)
+        tasks.take_in(&late, SHORT_LOCK_TIMEOUT).map_err(io::Error::other)
     });
-    store.set_lock_timeout(LOCK_TIMEOUT);
     taken.map_err(|error| error.to_string())
 }

@@ -21,13 +21,15 @@ use crate::{
     app::{
         control,
         db::{self, DbError},
-        reconcile::{self, Live, Survey},
-        service::{Found, FoundLog, KillOptions, TaskLogRef, Tasks, find, history, last_lines, log_of, why_none},
+        reconcile::Live,
+        service::{
+            Found, FoundLog, KillOptions, ServiceError, Snapshot, TaskLogRef, Tasks, last_lines, log_of, why_none,
+        },
         show,
     },
     io::{
         feedfile::{FeedFile, Mark},
-        store::{LockTimeout, Store, StoreError},
+        store::{LockTimeout, StoreError},
         sys,
     },
     model::{
@@ -36,7 +38,6 @@ use crate::{
         query::{Filter, Page, Query},
         stats::{Stats, Summary},
         task::{HistoryRow, Status, TaskId, TaskRef},
-        unsettled::Unsettled,
         web::{LiveTask, Message},
     },
 };
@@ -71,10 +72,7 @@ pub(super) enum DataError {
     Busy,
     /// The database.
     #[error(transparent)]
-    Db(#[from] DbError),
-    /// The store.
-    #[error(transparent)]
-    Store(#[from] StoreError),
+    Tasks(#[from] ServiceError),
 }
 
 impl DataError {
@@ -83,7 +81,7 @@ impl DataError {
         match self {
             DataError::Busy => ErrorKind::Busy,
             // Whatever the reason, a page cannot be made of the database now.
-            DataError::Db(_) | DataError::Store(_) => ErrorKind::Database,
+            DataError::Tasks(_) => ErrorKind::Database,
         }
     }
 }
@@ -94,19 +92,17 @@ pub(super) struct TasksSnapshot {
     at: Duration,
     /// Whether the database exists.
     pub(super) there: bool,
-    /// The survey.
-    survey: Survey,
-    /// Live tasks, as pages show them, in the same order as in `survey`.
+    /// All tasks.
+    seen: Snapshot,
+    /// Live tasks, as pages show them, in the same order as in `seen`.
     pub(super) running: Vec<LiveTask>,
-    /// Ended tasks that are not in the history yet.
-    unsettled: Unsettled,
 }
 
 impl TasksSnapshot {
     /// Returns the live tasks as JSON.
     pub(super) fn json(&self) -> Vec<Value> {
         let now = sys::now().wall;
-        let pairs = self.survey.live.iter().zip(&self.running);
+        let pairs = self.seen.live().iter().zip(&self.running);
         pairs.map(|(live, task)| show::task_json(live, task.progress.map(percent), now)).collect()
     }
 }
@@ -140,7 +136,7 @@ pub(super) enum TaskAndLog {
 /// The context of a reading thread.
 pub(super) struct DataContext {
     db: PathBuf,
-    store: Option<Store>,
+    tasks: Option<Tasks>,
     snapshot: Option<Arc<TasksSnapshot>>,
     /// Feedback of tasks, and how far their files were read.
     read: HashMap<i64, (Feedback, Mark)>,
@@ -246,13 +242,13 @@ async fn ask<T: Send + 'static>(
 fn thread(db: PathBuf, waiting: usize) -> io::Result<mpsc::SyncSender<ReadJob>> {
     let (send, work) = mpsc::sync_channel::<ReadJob>(waiting);
     std::thread::Builder::new().name("pages".to_owned()).spawn(move || {
-        let mut desk = DataContext { db, store: None, snapshot: None, read: HashMap::new(), sums: None };
+        let mut desk = DataContext { db, tasks: None, snapshot: None, read: HashMap::new(), sums: None };
         loop {
             match work.recv_timeout(IDLE) {
                 Ok(job) => job(&mut desk),
                 Err(mpsc::RecvTimeoutError::Disconnected) => return,
                 Err(mpsc::RecvTimeoutError::Timeout) => {
-                    (desk.store, desk.snapshot, desk.read) = (None, None, HashMap::new());
+                    (desk.tasks, desk.snapshot, desk.read) = (None, None, HashMap::new());
                     // Until the next request.
                     match work.recv() {
                         Ok(job) => job(&mut desk),
@@ -267,17 +263,17 @@ fn thread(db: PathBuf, waiting: usize) -> io::Result<mpsc::SyncSender<ReadJob>> 
 
 impl DataContext {
     /// Runs `work` with the database. Returns `None` if it does not exist. After an error the database is reopened.
-    fn with<T>(&mut self, work: impl FnOnce(&mut Store) -> Result<T, DataError>) -> Result<Option<T>, DataError> {
-        let mut store = match self.store.take().filter(Store::is_in_place) {
-            Some(store) => store,
-            None => match db::open_to_read(&self.db, PATIENCE) {
-                Ok(store) => store,
-                Err(DbError::Store(StoreError::Missing(_))) => return Ok(None),
+    fn with<T>(&mut self, work: impl FnOnce(&mut Tasks) -> Result<T, ServiceError>) -> Result<Option<T>, DataError> {
+        let mut tasks = match self.tasks.take().filter(Tasks::is_in_place) {
+            Some(tasks) => tasks,
+            None => match Tasks::open_to_read(&self.db, PATIENCE) {
+                Ok(tasks) => tasks,
+                Err(ServiceError::Db(DbError::Store(StoreError::Missing(_)))) => return Ok(None),
                 Err(error) => return Err(error.into()),
             },
         };
-        let done = work(&mut store)?;
-        self.store = Some(store);
+        let done = work(&mut tasks)?;
+        self.tasks = Some(tasks);
         Ok(Some(done))
     }
 
@@ -287,9 +283,9 @@ impl DataContext {
         if let Some(known) = self.snapshot.as_ref().filter(|known| now.mono.saturating_sub(known.at) < age) {
             return Ok(Arc::clone(known));
         }
-        let survey = self.with(|store| Ok(reconcile::survey(store)?))?;
-        let there = survey.is_some();
-        let survey = survey.unwrap_or_default();
+        let seen = self.with(Tasks::snapshot)?;
+        let there = seen.is_some();
+        let seen = seen.unwrap_or_default();
         let shown = |live: &Live| LiveTask {
             task: live.task.clone(),
             status: live.status,
@@ -298,9 +294,8 @@ impl DataContext {
             progress: control::progress_of(live).map(|percent| percent / 100.0),
             message: show::note(live).map(Cow::into_owned),
         };
-        let running = survey.live.iter().map(shown).collect();
-        let unsettled = history::unsettled_of(&survey);
-        let snapshot = Arc::new(TasksSnapshot { at: now.mono, there, survey, running, unsettled });
+        let running = seen.live().iter().map(shown).collect();
+        let snapshot = Arc::new(TasksSnapshot { at: now.mono, there, seen, running });
         self.snapshot = Some(Arc::clone(&snapshot));
         Ok(snapshot)
     }
@@ -308,7 +303,7 @@ impl DataContext {
     /// Returns a page of the history, including unsettled ends.
     pub(super) fn history(&mut self, query: &Query) -> Result<Page<HistoryRow>, DataError> {
         let snapshot = self.snapshot(FRESH)?;
-        let found = self.with(|store| Ok(history::page(store, &snapshot.unsettled, query)?))?;
+        let found = self.with(|tasks| tasks.history_in(&snapshot.seen, query))?;
         Ok(found.unwrap_or(Page { rows: vec![], next: None }))
     }
 
@@ -335,7 +330,7 @@ impl DataContext {
     pub(super) fn task(&mut self, task: &TaskRef) -> Result<Option<TaskAndLog>, DataError> {
         let snapshot = self.snapshot(FRESH)?;
         let db = self.db.clone();
-        let found = self.with(|store| Ok(find(store, &snapshot.survey, task)?))?.flatten();
+        let found = self.with(|tasks| tasks.get_in(&snapshot.seen, task))?.flatten();
         let lines = |log: TaskLogRef<'_>, status: Option<Status>| match log.path(&db) {
             None => Err(why_none(status)),
             Some(path) if status.is_none() && !path.exists() => Err("its file is missing"),
@@ -369,7 +364,7 @@ impl DataContext {
         };
         let (mut feedback, mut mark) = match self.read.remove(&task.id) {
             Some(read) => read,
-            None => self.with(|store| Ok(reconcile::stored_feedback(store, task.id)?))?.unwrap_or_default(),
+            None => self.with(|tasks| tasks.stored_feedback(task.id))?.unwrap_or_default(),
         };
         if let Ok(file) = FeedFile::open(path) {
             // If the file cannot be read, the previous values are used.
@@ -386,7 +381,7 @@ impl DataContext {
     /// Returns the log of a task, or `None` if there is no such task or no log.
     pub(super) fn log(&mut self, task: &TaskRef) -> Result<Option<FoundLog>, DataError> {
         let snapshot = self.snapshot(FRESH)?;
-        let found = self.with(|store| Ok(find(store, &snapshot.survey, task)?))?.flatten();
+        let found = self.with(|tasks| tasks.get_in(&snapshot.seen, task))?.flatten();
         Ok(found.and_then(|found| log_of(found, &self.db).ok()))
     }
 
@@ -419,7 +414,7 @@ impl DataContext {
     fn stats(&mut self, name: Option<&str>) -> Result<Option<Stats>, DataError> {
         let snapshot = self.snapshot(FRESH)?;
         let now = sys::now().wall.secs();
-        self.with(|store| Ok(history::stats(store, &snapshot.unsettled, (name, None), now)?))
+        self.with(|tasks| tasks.stats_in(&snapshot.seen, name, None, now))
     }
 
     /// Requests the end of a task, like `control kill`. Returns the message for the page.
