@@ -34,6 +34,7 @@ pub mod model {
     pub mod path;
     pub mod program;
     pub mod proxmox;
+    pub mod proxmox_access;
     pub mod query;
     pub mod reconcile;
     pub mod reload;

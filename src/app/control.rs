@@ -30,7 +30,7 @@ use crate::{
     },
     model::{
         error::ErrorKind,
-        proxmox::BadToken,
+        proxmox_access::BadToken,
         query::{After, Filter, Query},
         stats::CLOCK_STEP,
         task::{HistoryRow, Status, Stored, TaskRef, exit_code},

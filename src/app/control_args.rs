@@ -12,7 +12,7 @@ use clap_complete::{Shell, generate};
 use super::{launch_args::SignalParser, service::KillOptions};
 use crate::model::{
     export::ExportCursor,
-    proxmox::{Fingerprint, Url},
+    proxmox_access::{Fingerprint, Url},
     query::After,
     remote::{RemoteName, parse_ssh_host},
     task::{Class, Signal, Status, TaskRef, parse_name, parse_positive_span, parse_span},

@@ -31,7 +31,8 @@ use crate::{
     },
     model::{
         export::ExportLine,
-        proxmox::{Api, Cluster, Product, RIGHT},
+        proxmox::{Cluster, RIGHT},
+        proxmox_access::{Api, Product},
         query::{After, Filter, StartQuery},
         remote::{More, Source},
         upid::Upid,

@@ -27,7 +27,7 @@ use crate::{
     },
     model::{
         ansi,
-        proxmox::Product,
+        proxmox_access::Product,
         remote::{RemoteName, RemoteTask, Source},
         task::{Outcome, RemoteTaskRef, Stored, TaskRef, exit_code},
         upid::Upid,

@@ -10,6 +10,8 @@
 pub mod access;
 mod data;
 mod live;
+mod programs;
+mod reply;
 mod routes;
 mod server;
 
@@ -36,7 +38,7 @@ use self::{
     access::{AccessRules, Door},
     data::Data,
     live::Live,
-    server::OnTheWay,
+    reply::OnTheWay,
 };
 use crate::{
     app::{

@@ -45,9 +45,11 @@ mod old;
 mod open;
 mod remote;
 mod rows;
+mod schema;
 mod unread;
 mod upkeep;
 mod wait;
+mod wal;
 
 use std::{
     collections::HashSet,

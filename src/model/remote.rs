@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    proxmox::{Api, Product},
+    proxmox_access::{Api, Product},
     task::{OfText, Outcome, Stored},
     upid::Upid,
 };

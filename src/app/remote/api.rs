@@ -11,7 +11,8 @@ use crate::{
         secret::{self, SecretError},
     },
     model::{
-        proxmox::{self, Api, BadList, Cluster, ClusterNode, Fingerprint, List, Product, RemoteStatus},
+        proxmox::{self, BadList, Cluster, ClusterNode, List, RemoteStatus},
+        proxmox_access::{Api, Fingerprint, Product, is_secret},
         remote::{More, RemoteEnd},
         task::Outcome,
         upid::Upid,
@@ -172,7 +173,7 @@ impl Host {
     /// Returns a connection to the remote with this name. `limit` is the longest time for a request.
     pub(in crate::app) fn new(remote: &str, product: Product, api: &Api, limit: Duration) -> Result<Host, ApiError> {
         let secret = secret::read(api.secret_file.as_ref())?;
-        if !proxmox::is_secret(&secret) {
+        if !is_secret(&secret) {
             return Err(ApiError::NoSecret(api.secret_file.clone()));
         }
         let trust = api.fingerprint.map_or(Trust::System, |print| Trust::Pinned(print.0));

@@ -14,7 +14,8 @@ use super::{
 use crate::{
     io::store::{Batch, LOST, Node, NodeNews, Went},
     model::{
-        proxmox::{self, Api, Cluster, NextPage, PageSummary, Paging, Product, RemoteStatus, TaskEntry},
+        proxmox::{self, Cluster, NextPage, PageSummary, Paging, RemoteStatus, TaskEntry},
+        proxmox_access::{Api, Product},
         remote::{More, RemoteEnd, RemoteRun, pause},
         task::Outcome,
     },

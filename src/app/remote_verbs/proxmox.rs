@@ -23,7 +23,8 @@ use crate::{
     },
     model::{
         ansi,
-        proxmox::{Api, Product, RemoteStatus},
+        proxmox::RemoteStatus,
+        proxmox_access::{Api, Product},
         query::{Filter, StartQuery},
         remote::{RemoteEnd, RemoteName, RemoteTask},
         task::{Outcome, RemoteTaskRef, Stored, TaskRef, exit_code},

@@ -10,8 +10,8 @@ use tokio::{
 
 use super::{
     Site, data,
-    routes::{About, processes},
-    server::PeerClosed,
+    programs::{About, processes},
+    reply::PeerClosed,
 };
 use crate::{
     app::service::{FoundLog, plain_line},
@@ -123,7 +123,7 @@ fn programs(site: &Rc<Site>) -> Option<watch::Receiver<Bytes>> {
                         let about = About::new(&site, None);
                         site.live.programs.tell("programs", &web::live_programs(&about.info(), &found));
                     }
-                    Err(failed) => site.live.programs.tell(STALE, failed.what()),
+                    Err(failed) => site.live.programs.tell(STALE, &failed.what),
                 }
                 sleep(TOGETHER).await;
                 tokio::select! {

@@ -7,18 +7,16 @@ use hyper::{
     body::{Body as _, Bytes, Incoming},
     header::{self, HeaderName, HeaderValue},
 };
-use serde_json::{Value, json};
-use tokio::{
-    sync::{mpsc, oneshot},
-    time::timeout,
-};
+use serde_json::json;
+use tokio::{sync::mpsc, time::timeout};
 
 use super::{
     Site, SupervisorAnswer,
     access::{self, Door},
-    data::{DataError, FRESH, SHARED, TaskAndLog},
+    data::{FRESH, SHARED, TaskAndLog},
     live::{self, NewsFilter},
-    server::{Body, PeerClosed},
+    programs::{About, ask, look, processes},
+    reply::{Body, PageError, PeerClosed, Reply, fixed, json_of, of_json, page, reply, status_of, stream},
 };
 use crate::{
     app::{show, time_expr::parse_when},
@@ -30,8 +28,8 @@ use crate::{
         query::{Cursor, Filter, Query},
         stats::Summary,
         task::{Class, TaskId, TaskRef},
-        web::{self, HistoryForm, LiveTask, Message, MetricFacts, PageInfo, Span, TaskView},
-        wire::{Channel, Code, Command, Last, ProcessInfo, Request, Response, Targets, WireError},
+        web::{self, HistoryForm, LiveTask, Message, MetricFacts, Span, TaskView},
+        wire::{Channel, Code, Command, Last, Request, Response, Targets, WireError},
     },
 };
 
@@ -41,8 +39,6 @@ const LONGEST: usize = 1 << 20;
 const BODY_TIME: Duration = Duration::from_secs(30);
 /// Time that a button waits for its action before the page says that it continues.
 const BUTTON: Duration = Duration::from_secs(3);
-/// Time limit of read-only requests to the supervisor.
-const LOOK: Duration = Duration::from_secs(5);
 /// Bytes of a program's log on a page, and at the start of a stream.
 const TAIL: u64 = 64 << 10;
 const TAIL_MOST: u64 = 1 << 20;
@@ -56,61 +52,6 @@ const RUNS: usize = 100;
 const TIMELINE: usize = 20_000;
 const HOURS: i64 = 24;
 const HOURS_MOST: i64 = 24 * 366;
-
-type Reply = Answer<Body>;
-
-/// Returns a status by its number.
-fn status_of(number: u16) -> StatusCode {
-    StatusCode::from_u16(number).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
-}
-
-/// Why a request failed.
-pub(super) struct PageError {
-    status: StatusCode,
-    /// The code of the protocol, for programs.
-    code: Code,
-    /// The methods that the path takes, where the method of the request is not one of them.
-    allow: Option<&'static str>,
-    what: String,
-}
-
-impl PageError {
-    fn new(kind: ErrorKind, what: impl Into<String>) -> PageError {
-        let status = status_of(kind.http_status());
-        PageError { status, code: kind.wire_code(), allow: None, what: what.into() }
-    }
-
-    fn missing(what: impl Into<String>) -> PageError {
-        PageError::new(ErrorKind::NotFound, what)
-    }
-
-    fn method(allow: &'static str, what: &str) -> PageError {
-        PageError { allow: Some(allow), ..PageError::new(ErrorKind::Method, what) }
-    }
-
-    /// Returns the reason.
-    pub(super) fn what(&self) -> &str {
-        &self.what
-    }
-}
-
-impl From<DataError> for PageError {
-    fn from(error: DataError) -> PageError {
-        PageError::new(error.kind(), error.to_string())
-    }
-}
-
-impl From<&Response> for PageError {
-    fn from(response: &Response) -> PageError {
-        let status = status_of(response.status);
-        let (code, what) = match &response.error {
-            None => (Code::Failed, String::new()),
-            Some(WireError { code, message, name: None, .. }) => (*code, message.clone()),
-            Some(WireError { code, message, name: Some(name), .. }) => (*code, format!("{name}: {message}")),
-        };
-        PageError { status, code, allow: None, what }
-    }
-}
 
 /// Handles one request.
 pub(super) async fn answer(site: &Rc<Site>, door: Door, left: PeerClosed, asked: Asked<Incoming>) -> Reply {
@@ -212,93 +153,6 @@ fn refuse(site: &Site, failed: &PageError, errors: Errors) -> Reply {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     reply
-}
-
-fn reply(status: StatusCode, kind: &'static str, body: Body) -> Reply {
-    let mut reply = Answer::new(body);
-    *reply.status_mut() = status;
-    reply.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-    reply
-}
-
-fn page(status: StatusCode, html: String) -> Reply {
-    reply(status, "text/html; charset=utf-8", Body::Whole(html.into()))
-}
-
-fn of_json(status: StatusCode, line: &str) -> Reply {
-    reply(status, "application/json", Body::Whole(Bytes::from(format!("{line}\n"))))
-}
-
-fn json_of(value: &Value) -> Reply {
-    of_json(StatusCode::OK, &value.to_string())
-}
-
-fn stream(kind: &'static str, what: mpsc::Receiver<Bytes>) -> Reply {
-    let mut reply = reply(StatusCode::OK, kind, Body::Stream(what));
-    // Proxies must not buffer the stream.
-    reply.headers_mut().insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
-    reply
-}
-
-/// The data common to all pages, owned so that any thread can create a page.
-pub(super) struct About {
-    host: String,
-    identifier: String,
-    token: Option<String>,
-    message: Option<Message>,
-    programs: bool,
-}
-
-impl About {
-    pub(super) fn new(site: &Site, message: Option<Message>) -> About {
-        About {
-            host: site.host.clone(),
-            identifier: site.subject.identifier.borrow().clone(),
-            token: site.token.clone(),
-            message,
-            programs: site.subject.programs.is_some(),
-        }
-    }
-
-    pub(super) fn info(&self) -> PageInfo<'_> {
-        PageInfo {
-            title: "taskwatcher",
-            host: &self.host,
-            version: env!("CARGO_PKG_VERSION"),
-            identifier: &self.identifier,
-            token: self.token.as_deref(),
-            message: self.message.as_ref(),
-            now: sys::now().wall.secs(),
-            programs: self.programs,
-        }
-    }
-}
-
-/// Sends a request to the supervisor.
-async fn ask(site: &Site, request: Request) -> Result<SupervisorAnswer, PageError> {
-    let Some(programs) = &site.subject.programs else {
-        return Err(PageError::missing("not available without a supervisor"));
-    };
-    let (send, receive) = oneshot::channel();
-    programs.ask(request, Box::new(move |answer| drop(send.send(answer))));
-    receive.await.map_err(|_| PageError::new(ErrorKind::ShutDown, "the supervisor has ended"))
-}
-
-/// Sends a read-only query to the supervisor.
-async fn look(site: &Site, command: Command) -> Result<SupervisorAnswer, PageError> {
-    let late = || PageError::new(ErrorKind::TimedOut, "the supervisor does not respond");
-    let (response, logs) = timeout(LOOK, ask(site, Request::new(command))).await.map_err(|_| late())??;
-    match response.error {
-        None => Ok((response, logs)),
-        Some(_) => Err(PageError::from(&response)),
-    }
-}
-
-/// Returns the processes, or those with this name.
-pub(super) async fn processes(site: &Site, name: Option<&str>) -> Result<Vec<ProcessInfo>, PageError> {
-    let of = name.map_or(Targets::All, |name| Targets::processes([name]));
-    let (response, _) = look(site, Command::Status(of)).await?;
-    Ok(response.processes())
 }
 
 async fn act(
@@ -473,10 +327,6 @@ async fn is_program(site: &Site, name: &str) -> Result<bool, PageError> {
         true => Ok(processes(site, None).await?.iter().any(|process| process.full_name() == name)),
         false => Ok(false),
     }
-}
-
-fn fixed(text: &'static str) -> Body {
-    Body::Whole(Bytes::from_static(text.as_bytes()))
 }
 
 fn wire(response: &Response) -> Reply {

@@ -6,23 +6,15 @@ use std::{
     io::{self, IoSlice},
     pin::{Pin, pin},
     rc::Rc,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
     task::{Context, Poll, ready},
     time::Duration,
 };
 
-use hyper::{
-    body::{self, Bytes, Frame, SizeHint},
-    server::conn::http1,
-    service::service_fn,
-};
+use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
-    sync::{mpsc, watch},
+    sync::watch,
     time::{Sleep, sleep},
 };
 
@@ -41,85 +33,9 @@ const STUCK: Duration = Duration::from_secs(30);
 const LINGER: Duration = Duration::from_secs(1);
 /// Maximum number of connections; further ones get 503. Each live page is one.
 const MOST: usize = 512;
-/// A response above this size is large, in bytes.
-const SMALL: usize = 64 << 10;
-/// Maximum number of bytes in large responses that wait for slow clients; beyond it, requests get 503.
-const ON_THE_WAY: usize = 32 << 20;
 /// The response to a connection over the limit.
 const FULL: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 5\r\ncontent-length: 0\r\n\r\n";
-
-/// Whether the client has closed its side.
-pub(super) type PeerClosed = watch::Receiver<bool>;
-
-/// The body of a response.
-pub(super) enum Body {
-    /// A complete body.
-    Whole(Bytes),
-    /// A stream, until its sender is dropped.
-    Stream(mpsc::Receiver<Bytes>),
-}
-
-impl body::Body for Body {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        match &mut *self {
-            Body::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
-            Body::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
-            Body::Stream(receiver) => receiver.poll_recv(cx).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes)))),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        matches!(self, Body::Whole(bytes) if bytes.is_empty())
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Body::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Body::Stream(_) => SizeHint::default(),
-        }
-    }
-}
-
-/// Total size of large responses that are being sent, in bytes.
-#[derive(Clone, Default)]
-pub(super) struct OnTheWay(Arc<AtomicUsize>);
-
-/// A large response.
-struct Large {
-    bytes: Bytes,
-    all: OnTheWay,
-}
-
-impl OnTheWay {
-    /// Counts a large response until it is sent or dropped. Returns `None` if too many bytes wait for slow clients.
-    pub(super) fn count(&self, body: Body) -> Option<Body> {
-        match body {
-            Body::Whole(bytes) if bytes.len() > SMALL => {
-                let before = self.0.fetch_add(bytes.len(), Ordering::Relaxed);
-                let fits = before < ON_THE_WAY;
-                let large = Large { bytes, all: self.clone() };
-                fits.then(|| Body::Whole(Bytes::from_owner(large)))
-            }
-            small => Some(small),
-        }
-    }
-}
-
-impl AsRef<[u8]> for Large {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
-impl Drop for Large {
-    fn drop(&mut self) {
-        self.all.0.fetch_sub(self.bytes.len(), Ordering::Relaxed);
-    }
-}
 
 /// Serves a connection that was handed over.
 pub(super) fn begin(site: &Rc<Site>, stream: HttpConnection, first: Vec<u8>) {

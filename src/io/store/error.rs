@@ -14,7 +14,7 @@ use nix::{
 };
 use rusqlite::{ErrorCode, ffi};
 
-use super::{LockTimeout, location::has_wal, open::VERSION};
+use super::{LockTimeout, schema::VERSION, wal::has_wal};
 use crate::model::{error::ErrorKind, path::beside, task::Task};
 
 /// Why the database could not be used.

@@ -17,7 +17,7 @@ use super::{
     LockTimeout, Result, StoreError,
     error::{failure, not_read},
     export::FIRST_COUNTS,
-    open::{APPLICATION_ID, SCHEMA, VERSION},
+    schema::{APPLICATION_ID, SCHEMA, VERSION, bare},
 };
 
 use crate::model::path::{UNFINISHED, beside, folder_of, is_unfinished};
@@ -66,10 +66,6 @@ pub fn resolve(path: &Path) -> Result<PathBuf> {
     check_place(path)
 }
 
-pub(super) fn has_wal(path: &Path) -> bool {
-    fs::metadata(beside(path, "-wal")).is_ok_and(|meta| meta.len() > 0)
-}
-
 /// Flushes the names in a database's folder to disk.
 pub(super) fn flush_folder(path: &Path) -> Result<()> {
     let flushed = File::open(folder_of(path)).and_then(|dir| dir.sync_all());
@@ -86,13 +82,6 @@ pub(super) fn flush_folder(path: &Path) -> Result<()> {
 pub(super) fn stored_schema() -> String {
     // The rows with counters exist from the start, so that no query has to check for them.
     format!("{}; {FIRST_COUNTS}", bare(SCHEMA))
-}
-
-/// Returns a schema without its comments and blanks.
-pub(super) fn bare(schema: &str) -> String {
-    let bare = |line: &str| line.split("--").next().unwrap_or_default().trim().to_owned();
-    let lines: Vec<String> = schema.lines().map(bare).filter(|line| !line.is_empty()).collect();
-    lines.join(" ").trim_end_matches(';').to_owned()
 }
 
 /// Creates a complete database under a temporary name, then links it into place; an existing

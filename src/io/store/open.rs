@@ -12,17 +12,13 @@ use super::{
     Codes, LockTimeout, Result, Store, StoreError,
     companions::{self, Identity},
     error::failure,
-    location::{check_place, create, flush_folder, has_wal, open_immutable, stored_schema, tidy_up},
+    location::{check_place, create, flush_folder, open_immutable, stored_schema, tidy_up},
     old::{from_1_7, is_of_1_7},
+    schema::{APPLICATION_ID, VERSION},
     wait::on_busy,
+    wal::has_wal,
 };
 
-/// `PRAGMA application_id` of taskwatcher databases: "twch".
-pub(super) const APPLICATION_ID: i32 = 0x7477_6368;
-/// `PRAGMA user_version` of the newest schema.
-pub(super) const VERSION: i32 = 5;
-/// The newest schema.
-pub(super) const SCHEMA: &str = include_str!("../../../schema.sql");
 /// The migrations from each version to the next; frozen.
 const MIGRATIONS: [&str; 4] = [
     "ALTER TABLE tasks ADD COLUMN options TEXT; ALTER TABLE history ADD COLUMN options TEXT;",

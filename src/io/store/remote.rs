@@ -18,8 +18,8 @@ use rusqlite::{
 
 use super::{
     Result, Store,
-    location::bare,
     rows::{SELECT_HISTORY, history_row},
+    schema::bare,
     unread,
 };
 use crate::model::{
