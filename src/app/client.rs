@@ -27,10 +27,8 @@ use crate::{
         sys,
     },
     model::{
-        ansi,
-        client::{
-            DONE, OtherProtocol, Unreachable, check_protocol, exit_code, is_cut, plain, reason, show as lines_of,
-        },
+        ansi::{self, plain},
+        client::{DONE, OtherProtocol, Unreachable, check_protocol, exit_code, is_cut, reason, show as lines_of},
         config::{Finding, Unreadable},
         error::ErrorKind,
         jobs::{self, BadJobRef, Job, JobInfo, JobRef, Session},

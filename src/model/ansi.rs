@@ -26,6 +26,16 @@ pub fn clean(text: &str) -> String {
     safe
 }
 
+/// Escapes control characters and marks that change the direction of writing, in the notation of Rust, so that a text
+/// cannot move the cursor, forge a line or imitate another name. A backslash stays as it is.
+pub fn plain(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() || misleads(c) { plain.extend(c.escape_default()) } else { plain.push(c) }
+    }
+    plain
+}
+
 /// Formats a line without its end. If carriage returns overwrite the line, the last state is shown;
 /// colours end with the line.
 pub fn fit(line: &[u8]) -> String {

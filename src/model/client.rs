@@ -5,7 +5,7 @@
 use serde_json::Value;
 
 use super::{
-    ansi,
+    ansi::plain,
     error::ErrorKind,
     program::ProcState,
     wire::{Code, Command, Last, NO_GROUP, PROTOCOL, PidOf, Piece, ProcessInfo, Response, ResultItem, WireError},
@@ -259,16 +259,6 @@ pub fn reason(code: Code, message: &str) -> String {
         Code::DbError => or("the database could not be written"),
         Code::BadRequest | Code::BadCommand | Code::BadTarget | Code::BadArgument | Code::Failed => or("failed"),
     }
-}
-
-/// Escapes control characters and marks that change the direction of writing, so that a text cannot
-/// move the cursor, forge a line or imitate another name.
-pub fn plain(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_control() || ansi::misleads(c) { plain.extend(c.escape_default()) } else { plain.push(c) }
-    }
-    plain
 }
 
 /// The text for a process with which the command succeeded.

@@ -7,14 +7,13 @@
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
-    str::FromStr,
 };
 
 use serde::{Deserialize, Serialize};
 
 use super::{
-    client::plain,
-    program::ProcState,
+    ansi::plain,
+    program::{AutoResume, ProcState},
     task::Signal,
     wire::{Command, ProcessInfo, full_name},
 };
@@ -399,36 +398,6 @@ pub fn with_group_ids(words: &[String], jobs: &[Job], session: &Session) -> Vec<
         pgid.map_or_else(|| word.clone(), |pgid| pgid.to_string())
     };
     words.iter().map(replaced).collect()
-}
-
-/// Whether a single word resumes a paused job.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum AutoResume {
-    /// Never.
-    #[default]
-    Off,
-    /// If it equals the name of one.
-    Exact,
-    /// If the name of one contains it.
-    Substring,
-}
-
-/// A text that is not a setting of auto_resume.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("auto_resume must be \"\", \"exact\" or \"substring\"")]
-pub struct BadAutoResume;
-
-impl FromStr for AutoResume {
-    type Err = BadAutoResume;
-
-    fn from_str(text: &str) -> Result<AutoResume, BadAutoResume> {
-        match text {
-            "" => Ok(AutoResume::Off),
-            "exact" => Ok(AutoResume::Exact),
-            "substring" => Ok(AutoResume::Substring),
-            _ => Err(BadAutoResume),
-        }
-    }
 }
 
 impl AutoResume {

@@ -41,15 +41,11 @@ pub use event::{Action, End, Event, Illegal, KillError, Refusal, StopWhy, Surviv
 pub use order::{Rank, Sequence, start_order, start_tiers, stop_order, stop_tiers};
 pub use starts::{Starts, Turn};
 
-use self::stop::{Stage, Stop};
+use self::stop::{REPEAT, Stage, Stop};
 use super::{
     program::{Autorestart, Policy, ProcState},
     task::Signal,
 };
-
-/// Shortest time between two SIGKILLs, and between two attempts to clean up a group: a process that
-/// survives SIGKILL hangs in the kernel, where haste does not help.
-const REPEAT: Duration = Duration::from_secs(1);
 
 /// Delay of the first retry of a start that failed for a transient reason; doubled each time.
 const HINDERED: Duration = Duration::from_secs(1);

@@ -12,7 +12,6 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-pub use super::jobs::AutoResume;
 use super::task::Signal;
 
 /// Whether a process that ended by itself is restarted.
@@ -688,6 +687,36 @@ impl Default for ClientSpec {
             timeout: None,
             notify: false,
             auto_resume: AutoResume::Off,
+        }
+    }
+}
+
+/// Whether a single word resumes a paused job.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AutoResume {
+    /// Never.
+    #[default]
+    Off,
+    /// If it equals the name of one.
+    Exact,
+    /// If the name of one contains it.
+    Substring,
+}
+
+/// A text that is not a setting of auto_resume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("auto_resume must be \"\", \"exact\" or \"substring\"")]
+pub struct BadAutoResume;
+
+impl FromStr for AutoResume {
+    type Err = BadAutoResume;
+
+    fn from_str(text: &str) -> Result<AutoResume, BadAutoResume> {
+        match text {
+            "" => Ok(AutoResume::Off),
+            "exact" => Ok(AutoResume::Exact),
+            "substring" => Ok(AutoResume::Substring),
+            _ => Err(BadAutoResume),
         }
     }
 }

@@ -10,7 +10,8 @@ use crate::{
     io::connect::{ConnectError, Socket},
     model::{
         ansi,
-        client::{DONE, plain, reason},
+        ansi::plain,
+        client::{DONE, reason},
         error::ErrorKind,
         wire::{Channel, Command, Followed, SUPERVISOR_ENDED},
     },

@@ -14,7 +14,8 @@ use crate::{
         terminal::{CTRL_C, CTRL_Z, Keyboard},
     },
     model::{
-        client::{DONE, exit_code, plain, reason},
+        ansi::plain,
+        client::{DONE, exit_code, reason},
         error::ErrorKind,
         wire::{Channel, Code, Command, Followed, ProcessInfo, Response, Targets},
     },

@@ -11,7 +11,8 @@ use crate::{
     },
     io::{child, terminal},
     model::{
-        client::{DONE, exit_code, plain, show},
+        ansi::plain,
+        client::{DONE, exit_code, show},
         error::ErrorKind,
         jobs::{Job, JobRef, JobState},
         shell::{ends, notices, process_id, signals, translate},

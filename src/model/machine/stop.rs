@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
-use super::{Action, REPEAT, StopWhy, Warning};
+use super::event::{Action, StopWhy, Warning};
 use crate::model::{program::Policy, task::Signal};
+
+/// Shortest time between two SIGKILLs, and between two attempts to clean up a group: a process that
+/// survives SIGKILL hangs in the kernel, where haste does not help.
+pub(super) const REPEAT: Duration = Duration::from_secs(1);
 
 /// Progress of a stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::model::{
-    client::plain,
+    ansi::plain,
     jobs::{self, Job, JobState, Session},
     program::ProcState,
     task::Signal,
