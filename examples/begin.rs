@@ -1,4 +1,4 @@
-//! Only the startup of a supervisor, for `tests/begin.rs`: starts like `supervise`, writes its
+//! Only the startup of a supervisor, for `tests/it/begin.rs`: starts like `supervise`, writes its
 //! state to a file, and ends on request.
 //!
 //! `begin [-n] [-u USER] [-c FILE] [--report FILE] [--late MESSAGE] [--check [--dump]]`

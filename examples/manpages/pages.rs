@@ -1,4 +1,4 @@
-//! Makes the manual pages and shell completions from the command line definitions. `tests/docs.rs`
+//! Makes the manual pages and shell completions from the command line definitions. `tests/it/docs.rs`
 //! uses this file too.
 //!
 //! Parts unknown to clap (exit codes, environment, files, examples) are defined here, per program.

@@ -276,7 +276,7 @@ mod tests {
     #[test]
     fn only_root_can_switch_users() {
         if geteuid().is_root() {
-            eprintln!("skipped: it must not run as root; tests/begin.rs switches users");
+            eprintln!("skipped: it must not run as root; tests/it/begin.rs switches users");
             return;
         }
         let me = own_uid();

@@ -225,8 +225,8 @@ fn processors() -> usize {
     *COUNT.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
 }
 
-/// Kills this process with SIGKILL if `TASKWATCHER_CRASH_AT` names this point; `tests/crash.rs`
-/// uses that to crash between any two steps. Compiled into debug builds only.
+/// Kills this process with SIGKILL if `TASKWATCHER_CRASH_AT` names this point; `tests/it/crash.rs` uses that
+/// to crash between any two steps. Compiled into debug builds only.
 pub fn crash_point(name: &str) {
     if cfg!(debug_assertions) && std::env::var("TASKWATCHER_CRASH_AT").is_ok_and(|point| point == name) {
         let _ = nix::sys::signal::kill(nix::unistd::getpid(), nix::sys::signal::SIGKILL);

@@ -1,0 +1,47 @@
+//! The programs from outside: real processes, files, signals, terminals and servers. One executable, so that a change is
+//! linked once.
+
+mod begin;
+mod book;
+mod browser;
+mod claims;
+mod control;
+mod crash;
+mod ctl;
+mod docs;
+mod ending;
+mod export;
+mod foreign;
+mod inject;
+mod input;
+mod launch;
+mod life;
+mod log;
+mod old;
+mod parse;
+mod proxmox;
+mod proxmox_verbs;
+mod race;
+mod remotes;
+mod shell;
+mod shim;
+mod ssh;
+mod start;
+mod supervise;
+mod supervise_answers;
+mod supervise_config;
+mod supervise_control;
+mod supervise_daemon;
+mod supervise_files;
+mod supervise_pressure;
+mod supervise_race;
+mod supervise_reload;
+mod supervise_start;
+mod supervise_states;
+mod supervise_trouble;
+mod supervise_wire;
+mod support;
+mod terminal;
+mod verbs;
+mod web;
+mod worker;
