@@ -2,6 +2,7 @@
 
 pub(super) mod api;
 mod proxmox;
+mod pull;
 pub(super) mod ssh;
 mod sync;
 
@@ -179,7 +180,7 @@ impl Desk<'_, '_> {
     fn remote_test(&mut self, wanted: &args::RemoteTest) -> Done {
         let name = wanted.name.as_str();
         let remote = known(&self.open_remotes()?, name)?;
-        let limit = wanted.timeout.unwrap_or(sync::LIMIT);
+        let limit = wanted.timeout.unwrap_or(pull::LIMIT);
         let (details, text) = match remote.source.api() {
             None => self.test_ssh(&remote, limit)?,
             Some((product, api)) => self.test_proxmox(&remote, product, api, limit)?,

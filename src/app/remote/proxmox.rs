@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     api::{ApiError, Host, TaskAt, Wanted},
-    sync::{AskedSoFar, ConnectionPool, Gone, InUse, Known, Left, Over, PullSink, RemoteJob, skipped_text},
+    pull::{AskedSoFar, ConnectionPool, Gone, InUse, Known, Left, Over, PullSink, RemoteJob, skipped_text},
 };
 use crate::{
     io::store::{Batch, LOST, Node, NodeNews, Went},

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::sync::{AskedSoFar, Over, PullSink, RemoteJob};
+use super::pull::{AskedSoFar, Over, PullSink, RemoteJob};
 use crate::{
     io::{
         ssh::{self, RemoteOutput, SshError},
