@@ -43,6 +43,7 @@ pub mod model {
     pub mod shim;
     pub mod stats;
     pub mod suggest;
+    pub mod sync;
     pub mod task;
     pub mod unsettled;
     pub mod upid;

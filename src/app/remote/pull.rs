@@ -10,13 +10,12 @@ use std::{
 use crate::{
     app::show,
     io::store::{Batch, Node, Remote},
-    model::{remote::RemoteRun, task::span, upid::Upid},
+    model::{remote::RemoteRun, sync::QUIET, task::span, upid::Upid},
 };
 
 /// A remote that is silent for this long has failed.
 pub(super) const LIMIT: Duration = Duration::from_secs(60);
-/// A remote that is silent for this long is asked again as a doubtful one, with the full limit.
-pub(super) const QUIET: Duration = Duration::from_secs(5);
+
 /// A message of a requesting thread, with the id of its remote.
 pub(super) enum News {
     /// A response, or a part of one.
