@@ -257,14 +257,16 @@ impl<P> SyncScheduler<P> {
         (self.remotes.len() - self.skipped.len(), self.done)
     }
 
-    /// Returns how long to wait for a message; `None` if the sync is over.
+    /// Returns how long to wait for a message, after [`SyncScheduler::ask_next`] returned `None` at the same time; `None`
+    /// if the sync is over.
     pub fn wait(&self, now: Duration) -> Option<Duration> {
         match (self.rules.every, self.asked.is_empty()) {
             (None, true) => None,
             (None, false) => Some(self.rules.step),
             (Some(_), _) => {
                 let idle = self.remotes.iter().filter(|remote| !self.asked.contains_key(&remote.id));
-                let next = idle.filter_map(|remote| self.due.get(&remote.id)).min();
+                // A remote that is due and not asked waits for the end of another one.
+                let next = idle.filter_map(|remote| self.due.get(&remote.id)).filter(|due| **due > now).min();
                 Some(next.map_or(IDLE, |due| due.saturating_sub(now)).max(SHORTEST))
             }
         }

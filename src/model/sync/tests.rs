@@ -341,6 +341,18 @@ const SITUATIONS: &[Situation] = &[
         "asks 1 2; ok 1; at 60; asks 1; waits 3600",
     ),
     ("the schedule does not wake up too often", "every 0.001", "1", "asks 1; ok 1; waits 0.01"),
+    (
+        "the schedule does not wake up for a doubtful remote that the limit holds back",
+        "every 1",
+        "1x1 2x1 3x1",
+        "asks 1? 2?; ok 1; asks 3?; at 9; asks; waits 3600; ok 2; asks 1?; waits 1",
+    ),
+    (
+        "the schedule does not wake up for a remote that waits for a connection",
+        "every 1",
+        "1 2 3 4 5",
+        "asks 1 2 3 4; ok 1; asks 5; at 9; asks; waits 3600; ok 2; asks 1",
+    ),
     ("the schedule sleeps while all remotes are asked", "every 60", "1 2", "asks 1 2; waits 3600"),
     ("the schedule wakes up to show the progress", "once", "1", "asks 1; waits 0.2"),
 ];
