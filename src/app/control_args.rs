@@ -14,8 +14,8 @@ use crate::model::{
     export::ExportCursor,
     proxmox_access::{Fingerprint, Url},
     query::After,
-    remote::{RemoteName, parse_ssh_host},
-    task::{Class, Signal, Status, TaskRef, parse_name, parse_positive_span, parse_span},
+    remote::parse_ssh_host,
+    task::{Class, RemoteName, Signal, Status, TaskRef, parse_name, parse_positive_span, parse_span},
 };
 
 /// Inspect and control tasks: what is running, its progress, past runs and their failures

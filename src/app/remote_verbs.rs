@@ -28,8 +28,8 @@ use crate::{
     model::{
         ansi,
         proxmox_access::Product,
-        remote::{RemoteName, RemoteTask, Source},
-        task::{Outcome, RemoteTaskRef, Stored, TaskRef, exit_code},
+        remote::{RemoteTask, Source},
+        task::{Outcome, RemoteName, RemoteTaskRef, Stored, TaskRef, exit_code},
         upid::Upid,
     },
 };

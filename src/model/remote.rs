@@ -1,6 +1,6 @@
-//! Other hosts and their tasks, as stored here: names, sources, and UPIDs in parts.
+//! Other hosts and their tasks, as stored here: sources, and UPIDs in parts.
 
-use std::{fmt, str::FromStr, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -11,47 +11,10 @@ use super::{
     upid::Upid,
 };
 
-/// Longest name of a remote, characters.
-const NAME: usize = 64;
 /// Pause after the first failure of a remote; doubled with each further one.
 const FIRST_PAUSE: Duration = Duration::from_secs(10);
 /// The longest such pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(600);
-
-/// The name of a remote, which precedes the `!` in UPIDs of its tasks.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RemoteName(String);
-
-/// A text that is not a name of a remote.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a name for a remote: expected 1 to 64 of the characters A-Z a-z 0-9 . _ -, the first a letter or digit")]
-pub struct BadRemoteName;
-
-impl FromStr for RemoteName {
-    type Err = BadRemoteName;
-
-    fn from_str(text: &str) -> Result<RemoteName, BadRemoteName> {
-        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-        let begins = text.starts_with(|c: char| c.is_ascii_alphanumeric());
-        match begins && text.len() <= NAME && text.chars().all(fits) {
-            true => Ok(RemoteName(text.to_owned())),
-            false => Err(BadRemoteName),
-        }
-    }
-}
-
-impl fmt::Display for RemoteName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
-    }
-}
-
-impl RemoteName {
-    /// The name as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
 
 /// How a remote is reached.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -343,14 +306,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn names_fit_before_a_upid() {
-        for text in ["a", "pve-a", "Host_1.example.org", "0"] {
-            assert_eq!(text.parse::<RemoteName>().unwrap().as_str(), text);
-        }
-        let long = "x".repeat(65);
-        for text in ["", "-a", ".a", "a b", "a!", "a:b", "ä", "a/b", long.as_str()] {
-            assert_eq!(text.parse::<RemoteName>(), Err(BadRemoteName), "{text}");
-        }
+    fn an_option_is_no_host_of_ssh() {
         for text in ["", "-oProxyCommand=x", "a b", "a\nb"] {
             assert_eq!(parse_ssh_host(text), Err(BadHost), "{text}");
         }

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::cause::{Asker, Cause, EndedBy};
 pub use self::outcome::{Class, Ended, Exit, NotRunnable, Outcome, cannot_run};
-pub use self::reference::{BadTaskRef, RemoteTaskRef, TaskRef};
+pub use self::reference::{BadRemoteName, BadTaskRef, RemoteName, RemoteTaskRef, TaskRef};
 pub use self::row::{End, HistoryRow, Signs, Task, argv_json, argv_of_json};
 pub use self::signal::{BadSignal, Signal};
 pub use self::status::{Status, share};

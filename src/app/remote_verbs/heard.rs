@@ -14,8 +14,8 @@ use crate::{
         show,
     },
     model::{
-        remote::{RemoteName, outcome_of},
-        task::{Outcome, RemoteTaskRef, TaskId, TaskRef},
+        remote::outcome_of,
+        task::{Outcome, RemoteName, RemoteTaskRef, TaskId, TaskRef},
         upid::Upid,
     },
 };

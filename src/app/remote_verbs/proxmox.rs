@@ -26,8 +26,8 @@ use crate::{
         proxmox::RemoteStatus,
         proxmox_access::{Api, Product},
         query::{Filter, StartQuery},
-        remote::{RemoteEnd, RemoteName, RemoteTask},
-        task::{Outcome, RemoteTaskRef, Stored, TaskRef, exit_code},
+        remote::{RemoteEnd, RemoteTask},
+        task::{Outcome, RemoteName, RemoteTaskRef, Stored, TaskRef, exit_code},
         upid::Upid,
     },
 };

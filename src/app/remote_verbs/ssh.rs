@@ -23,8 +23,8 @@ use crate::{
         sys,
     },
     model::{
-        remote::{RemoteEnd, RemoteLive, RemoteName, RemoteTask},
-        task::{RemoteTaskRef, Signal, Stored, TaskRef, exit_code},
+        remote::{RemoteEnd, RemoteLive, RemoteTask},
+        task::{RemoteName, RemoteTaskRef, Signal, Stored, TaskRef, exit_code},
         upid::Upid,
     },
 };

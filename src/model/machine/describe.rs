@@ -2,7 +2,7 @@
 
 use std::{fmt::Write, time::Duration};
 
-use super::{End, Machine, MachinePhase, Stage, Stop};
+use super::{End, Machine, MachinePhase, Stage, Stop, event::members};
 use crate::model::task::{Exit, Signal};
 
 impl Machine {
@@ -116,14 +116,6 @@ fn how(exit: Exit) -> String {
         Exit::Code(code) => format!("exit status {code}"),
         Exit::Signal { signal, core: false } => format!("killed by {signal}"),
         Exit::Signal { signal, core: true } => format!("killed by {signal}, core dumped"),
-    }
-}
-
-/// Formats `1 process of its group is`, `2 processes of its group are`.
-pub(super) fn members(count: u32) -> String {
-    match count {
-        1 => "1 process of its group is".to_owned(),
-        _ => format!("{count} processes of its group are"),
     }
 }
 

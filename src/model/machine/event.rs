@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::describe;
 use crate::model::{
     program::{Policy, ProcState},
     task::{Exit, Signal},
@@ -265,7 +264,7 @@ pub enum Warning {
     #[error("still running; sending SIGKILL (attempt {0})")]
     Killing(u32),
     /// Processes of the group of an ended run are still alive.
-    #[error("{} still alive", describe::members(*.0))]
+    #[error("{} still alive", members(*.0))]
     Leftover(u32),
     /// The group of an ended run survives SIGKILL.
     #[error("its group survives SIGKILL")]
@@ -309,4 +308,12 @@ pub enum Illegal {
         /// The event, as text.
         event: &'static str,
     },
+}
+
+/// Formats `1 process of its group is`, `2 processes of its group are`.
+pub(super) fn members(count: u32) -> String {
+    match count {
+        1 => "1 process of its group is".to_owned(),
+        _ => format!("{count} processes of its group are"),
+    }
 }

@@ -3,11 +3,10 @@
 use std::{fmt, str::FromStr};
 
 use super::{Handle, TaskId};
-use crate::model::{
-    remote::RemoteName,
-    upid::{Upid, UpidError},
-};
+use crate::model::upid::{Upid, UpidError};
 
+/// Longest name of a remote, characters.
+const NAME: usize = 64;
 /// A task as named on a command line: by id, handle or UPID.
 #[derive(Clone, Debug, PartialEq)]
 pub enum TaskRef {
@@ -19,6 +18,41 @@ pub enum TaskRef {
     Upid(Box<Upid>),
     /// A task of a remote, in the short form that lists print.
     Remote(RemoteName, RemoteTaskRef),
+}
+
+/// The name of a remote, which precedes the `!` in UPIDs of its tasks.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RemoteName(String);
+
+/// A text that is not a name of a remote.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a name for a remote: expected 1 to 64 of the characters A-Z a-z 0-9 . _ -, the first a letter or digit")]
+pub struct BadRemoteName;
+
+impl FromStr for RemoteName {
+    type Err = BadRemoteName;
+
+    fn from_str(text: &str) -> Result<RemoteName, BadRemoteName> {
+        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        let begins = text.starts_with(|c: char| c.is_ascii_alphanumeric());
+        match begins && text.len() <= NAME && text.chars().all(fits) {
+            true => Ok(RemoteName(text.to_owned())),
+            false => Err(BadRemoteName),
+        }
+    }
+}
+
+impl fmt::Display for RemoteName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl RemoteName {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 /// The short name of a task of a remote.
@@ -132,6 +166,17 @@ mod tests {
         assert!(matches!("UPID:n:00000001:00000001:00000001:t:1:u@pam:".parse::<TaskRef>(), Ok(TaskRef::Upid(_))));
         for text in ["", "0", "-1", "+1", "1x", "99999999999999999999", "abc", "UPID:", "2bcdefgh"] {
             assert!(text.parse::<TaskRef>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn names_of_remotes_fit_before_a_upid() {
+        for text in ["a", "pve-a", "Host_1.example.org", "0"] {
+            assert_eq!(text.parse::<RemoteName>().unwrap().as_str(), text);
+        }
+        let long = "x".repeat(65);
+        for text in ["", "-a", ".a", "a b", "a!", "a:b", "ä", "a/b", long.as_str()] {
+            assert_eq!(text.parse::<RemoteName>(), Err(BadRemoteName), "{text}");
         }
     }
 }
