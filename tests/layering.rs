@@ -1,9 +1,12 @@
-//! Checks the architecture: imports go bin → app → io → model, each crate has its owners, and only the programs print
-//! and exit. The sources are read as text, so that code that the compiler would allow is also found.
+//! Checks the architecture: imports go bin → app → io → model, each crate has its owners, only the programs print
+//! and exit, and no files import each other in a circle (`layering/circles.rs`). The sources are read as text, so that code that the compiler would allow is also found.
 //!
 //! Tests inside the sources (`#[cfg(test)]`) are exempt.
 
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails the test, as the test itself does")]
+
+#[path = "layering/circles.rs"]
+mod circles;
 
 use std::{
     collections::BTreeMap,
@@ -207,6 +210,8 @@ fn without_tests(tokens: &[Token]) -> Vec<Token> {
 
 struct Used {
     path: Vec<String>,
+    /// The name by which a `use` makes it known; `None` for a path elsewhere.
+    known_as: Option<String>,
     line: usize,
     /// Index of the token after it.
     end: usize,
@@ -226,7 +231,7 @@ fn paths(tokens: &[Token]) -> Vec<Used> {
                 path.push(tokens[i + 1].text.clone());
                 i += 2;
             }
-            found.push(Used { path, line, end: i });
+            found.push(Used { path, known_as: None, line, end: i });
         } else {
             i += 1;
         }
@@ -237,6 +242,7 @@ fn paths(tokens: &[Token]) -> Vec<Used> {
 /// Parses one branch of a `use` tree. Returns the index after it.
 fn use_tree(tokens: &[Token], mut i: usize, prefix: &[String], found: &mut Vec<Used>) -> usize {
     let mut path = prefix.to_vec();
+    let mut alias = None;
     while let Some(token) = tokens.get(i) {
         match token.text.as_str() {
             "::" => i += 1,
@@ -248,7 +254,10 @@ fn use_tree(tokens: &[Token], mut i: usize, prefix: &[String], found: &mut Vec<U
                 }
                 return i + 1;
             }
-            "as" => i += 2,
+            "as" => {
+                alias = tokens.get(i + 1).map(|token| token.text.clone());
+                i += 2;
+            }
             "," | ";" | "}" => break,
             "self" if !path.is_empty() => i += 1,
             text => {
@@ -258,21 +267,26 @@ fn use_tree(tokens: &[Token], mut i: usize, prefix: &[String], found: &mut Vec<U
         }
     }
     let line = tokens.get(i).map_or(0, |token| token.line);
-    found.push(Used { path, line, end: i });
+    let known_as = alias.or_else(|| path.last().cloned());
+    found.push(Used { path, known_as, line, end: i });
     i
 }
 
-/// Resolves a path in this file to `crate`, layer, file …, or a crate and its items.
-fn resolve(path: &[String], file: &str) -> Vec<String> {
-    let own = || file.trim_end_matches(".rs").split('/').map(str::to_owned);
-    let root = || std::iter::once("crate".to_owned());
+/// Returns the module of a file of `src`, with `crate` as its first part.
+fn module_of(file: &str) -> Vec<String> {
+    let parts = file.trim_end_matches(".rs").split('/').filter(|part| *part != "lib");
+    std::iter::once("crate").chain(parts).map(str::to_owned).collect()
+}
+
+/// Resolves a path in this module to `crate`, layer, file …, or a crate and its items.
+fn resolve(path: &[String], module: &[String]) -> Vec<String> {
+    let join = |start: &[String], rest: &[String]| [start, rest].concat();
     match path.first().map(String::as_str) {
-        Some("taskwatcher") => root().chain(path[1..].iter().cloned()).collect(),
-        Some("self") => root().chain(own()).chain(path[1..].iter().cloned()).collect(),
+        Some("taskwatcher") => join(&module[..1], &path[1..]),
+        Some("self") => join(module, &path[1..]),
         Some("super") => {
             let up = path.iter().take_while(|part| *part == "super").count();
-            let kept = own().count().saturating_sub(up);
-            root().chain(own().take(kept)).chain(path[up..].iter().cloned()).collect()
+            join(&module[..module.len().saturating_sub(up).max(1)], &path[up..])
         }
         _ => path.to_vec(),
     }
@@ -286,11 +300,12 @@ fn starts_with(path: &[String], words: &[&str]) -> bool {
 fn violations(file: &str, source: &str) -> Vec<String> {
     let tokens = without_tests(&tokens(source));
     let layer = file.split('/').next().unwrap_or_default();
+    let module = module_of(file);
     let rank = |name: &str| LAYERS.iter().position(|layer| *layer == name);
     let mut found = Vec::new();
     for used in paths(&tokens) {
         let mut wrong = |what: String| found.push(format!("{file}:{}: {what}", used.line));
-        let path = resolve(&used.path, file);
+        let path = resolve(&used.path, &module);
         let shown = path.join("::");
         let last = path.last().map(String::as_str).unwrap_or_default();
         if path[0] == "crate" && path.len() > 1 {
