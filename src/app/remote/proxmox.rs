@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeSet, HashSet, VecDeque},
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     thread,
     time::Duration,
 };
@@ -14,7 +14,7 @@ use super::{
 use crate::{
     io::store::{Batch, LOST, Node, NodeNews, Went},
     model::{
-        proxmox::{self, Cluster, NextPage, PageSummary, Paging, RemoteStatus, TaskEntry},
+        proxmox::{self, Cluster, ClusterNode, NextPage, PageSummary, Paging, RemoteStatus, TaskEntry},
         proxmox_access::{Api, Product},
         remote::{More, RemoteEnd, RemoteRun, pause},
         task::Outcome,
@@ -110,147 +110,212 @@ pub(super) fn pull(job: &RemoteJob, product: Product, api: &Api, sink: &PullSink
     let host = Host::new(&job.remote.name, product, api, job.limit).map_err(|error| error.to_string())?;
     let limit = if job.doubtful { job.limit } else { job.quiet() };
     let mut first = Asker::new(&host, sink.lines, true, limit);
-    let Cluster { nodes, unread } = match first.host().cluster() {
+    let cluster = match first.host().cluster() {
         Ok(cluster) => cluster,
         Err(error) if error.is_silence() && limit < job.limit => return Ok(Over::Silent(AskedSoFar::default())),
         Err(error) => return Err(error.to_string()),
     };
-    let known = |name: &str| job.nodes.iter().find(|node| node.node == name);
-    let store = |went: Went, node: &str| {
-        let node = Some(NodeNews { node: node.to_owned(), went });
-        sink.store(Batch { node, now: job.now, ..Batch::default() })
-    };
-    let names_all = unread.is_empty();
-    if !names_all && sink.store(Batch { unread, now: job.now, ..Batch::default() }).is_err() {
-        return Ok(Over::CLEAN);
-    }
-    // A node that is not listed may be in an unreadable entry.
-    if names_all {
-        let named = |name: &str| nodes.iter().any(|node| node.name == name);
-        let known = job.nodes.iter().filter(|node| !node.has_left()).map(|node| node.node.as_str());
-        // Nodes of running tasks are included, because the tasks of a node that left become unknown.
-        let running = job.running.iter().filter(|_| product.only_node().is_none()).map(Known::node);
-        let left: BTreeSet<&str> = known.chain(running).filter(|node| !named(node)).collect();
-        for node in left {
-            if store(Went::Left, node).is_err() {
-                return Ok(Over::CLEAN);
-            }
-        }
-    }
-    let (mut asked, mut left) = (vec![], vec![]);
-    for node in nodes {
-        let alone_until = known(&node.name).filter(|_| !job.named).and_then(|state| {
-            let until = state.tried.saturating_add(pause(state.failures).as_secs().cast_signed());
-            (state.failures > 0 && until > job.now && state.tried <= job.now).then_some((until, state))
-        });
-        match (node.online, alone_until) {
-            _ if job.begun.done.contains(&node.name) => {}
-            (false, _) if store(Went::Offline, &node.name).is_err() => return Ok(Over::CLEAN),
-            (false, _) => {
-                let text = format!("node {} is offline; its tasks are fetched once it is back", node.name);
-                left.push(Left { text, again: known(&node.name).is_some_and(Node::is_offline) });
-            }
-            (true, Some((until, state))) => {
-                let why = state.error.as_deref().unwrap_or_default();
-                let alone = skipped_text(until.abs_diff(job.now), state.failures, why);
-                let text = format!("node {} {alone}; name the remote to sync it now", node.name);
-                left.push(Left { text, again: true });
-            }
-            (true, None) => asked.push(node.name),
-        }
-    }
-    // Nodes that were silent come last, and nodes that failed just before them.
-    asked.sort_by_key(|node| (job.begun.silent.contains(node), known(node).map_or(0, |state| state.failures)));
+    let remote = Pull { job, product, sink };
+    let Ok((asked, left)) = remote.choose(cluster) else { return Ok(Over::CLEAN) };
     let count = asked.len() + job.begun.done.len();
-    let next = |node| Next { again: job.begun.silent.contains(&node), node };
-    let begun = AskedSoFar { done: job.begun.done.clone(), failed: job.begun.failed.clone(), silent: HashSet::new() };
-    let nodes = Mutex::new(Nodes { queue: asked.into_iter().map(next).collect(), begun, given_up: false });
-    let nodes_now = || nodes.lock().unwrap_or_else(PoisonError::into_inner);
-    let ask = |asker: &mut Asker<'_>, one: bool| {
-        // A silent remote gets no more connections.
-        let wanted = || {
-            let nodes = nodes_now();
-            !nodes.queue.is_empty() && nodes.begun.silent.is_empty()
-        };
-        while asker.begin(&wanted) {
-            let Some(Next { node, again }) = nodes_now().queue.pop_front() else { break };
-            asker.limit = if again { job.limit } else { job.quiet() };
-            let why = match pull_node(job, asker, product, &node, known(&node), sink) {
-                Ok(()) => {
-                    nodes_now().begun.done.insert(node);
-                    match one {
-                        true => break,
-                        false => continue,
-                    }
-                }
-                Err(Halt::Gone) => break,
-                Err(Halt::Api(error)) if error.is_silence() && asker.limit < job.limit => {
-                    let mut nodes = nodes_now();
-                    if job.doubtful {
-                        nodes.queue.push_back(Next { node, again: true });
-                        continue;
-                    }
-                    nodes.begun.silent.insert(node);
-                    break;
-                }
-                Err(Halt::Api(error)) => {
-                    let mut nodes = nodes_now();
-                    let none_answers = nodes.begun.failed.len() == nodes.begun.done.len();
-                    if again && error.is_silence() && none_answers && !nodes.queue.is_empty() {
-                        nodes.queue.clear();
-                        nodes.given_up = true;
-                    }
-                    error.to_string()
-                }
-                Err(Halt::Broken(why)) => why.to_owned(),
-            };
-            if store(Went::Failed(why.clone()), &node).is_err() {
-                break;
-            }
-            let mut nodes = nodes_now();
-            nodes.begun.done.insert(node.clone());
-            nodes.begun.failed.push((node, why));
-        }
-        // Other threads may wait for a connection although the queue is empty now.
-        sink.lines.nudge();
-    };
+    let nodes = Mutex::new(Nodes::new(&job.begun, asked));
     // A remote gets more connections once one of its nodes has responded, a doubtful one never.
-    ask(&mut first, true);
-    let more = if job.doubtful { 0 } else { CONNECTIONS.min(nodes_now().queue.len()).saturating_sub(1) };
-    let ask = &ask;
-    if nodes_now().begun.silent.is_empty() {
+    remote.ask(&mut first, &nodes, true);
+    let (waiting, is_silent) = {
+        let nodes = locked(&nodes);
+        (nodes.queue.len(), !nodes.begun.silent.is_empty())
+    };
+    let more = if job.doubtful { 0 } else { CONNECTIONS.min(waiting).saturating_sub(1) };
+    if !is_silent {
         thread::scope(|scope| {
             for _ in 0..more {
-                let another = || ask(&mut Asker::new(&host, sink.lines, false, limit), false);
+                let another = || remote.ask(&mut Asker::new(&host, sink.lines, false, limit), &nodes, false);
                 // If no more threads can be created, the existing ones do the work.
                 if thread::Builder::new().spawn_scoped(scope, another).is_err() {
                     break;
                 }
             }
-            ask(&mut first, false);
+            remote.ask(&mut first, &nodes, false);
             drop(first);
         });
     }
-    let Nodes { queue: _, mut begun, given_up } = nodes.into_inner().unwrap_or_else(PoisonError::into_inner);
-    if !begun.silent.is_empty() {
-        return Ok(Over::Silent(begun));
+    let over = nodes.into_inner().unwrap_or_else(PoisonError::into_inner).result(count, left);
+    if let Ok(Over::Done { .. }) = over {
+        // It does not matter here if the receiver is gone.
+        let _ = sink.store(Batch { well: true, now: job.now, ..Batch::default() });
     }
-    begun.failed.sort_unstable();
-    let failed = begun.failed;
-    if (failed.len() == count || given_up)
-        && let Some((node, why)) = failed.first()
-    {
-        // Without a cluster, the name of the only node is not useful.
-        return Err(match (count, given_up) {
-            (1, _) => why.clone(),
-            (_, true) => format!("node {node}: {why}; the other nodes were not asked, because none has responded"),
-            (_, false) => format!("no node responds; node {node}: {why}"),
-        });
+    over
+}
+
+fn locked(nodes: &Mutex<Nodes>) -> MutexGuard<'_, Nodes> {
+    nodes.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Nodes {
+    /// Creates the progress of a request for these nodes, which continues an earlier one.
+    fn new(before: &AskedSoFar, asked: Vec<String>) -> Nodes {
+        let next = |node| Next { again: before.silent.contains(&node), node };
+        let begun = AskedSoFar { done: before.done.clone(), failed: before.failed.clone(), silent: HashSet::new() };
+        Nodes { queue: asked.into_iter().map(next).collect(), begun, given_up: false }
     }
-    // It does not matter here if the receiver is gone.
-    let _ = sink.store(Batch { well: true, now: job.now, ..Batch::default() });
-    let parts = failed.into_iter().map(|(node, why)| format!("node {node}: {why}")).collect();
-    Ok(Over::Done { parts, left })
+
+    /// Returns the result for a remote with this number of nodes to ask.
+    fn result(self, count: usize, left: Vec<Left>) -> Result<Over, String> {
+        let Nodes { queue: _, mut begun, given_up } = self;
+        if !begun.silent.is_empty() {
+            return Ok(Over::Silent(begun));
+        }
+        begun.failed.sort_unstable();
+        let failed = begun.failed;
+        if (failed.len() == count || given_up)
+            && let Some((node, why)) = failed.first()
+        {
+            // Without a cluster, the name of the only node is not useful.
+            return Err(match (count, given_up) {
+                (1, _) => why.clone(),
+                (_, true) => format!("node {node}: {why}; the other nodes were not asked, because none has responded"),
+                (_, false) => format!("no node responds; node {node}: {why}"),
+            });
+        }
+        let parts = failed.into_iter().map(|(node, why)| format!("node {node}: {why}")).collect();
+        Ok(Over::Done { parts, left })
+    }
+}
+
+/// A remote whose nodes are asked.
+struct Pull<'a> {
+    job: &'a RemoteJob,
+    product: Product,
+    sink: &'a PullSink<'a>,
+}
+
+impl Pull<'_> {
+    /// Returns the state of a node.
+    fn known(&self, name: &str) -> Option<&Node> {
+        self.job.nodes.iter().find(|node| node.node == name)
+    }
+
+    /// Stores how the request to a node went.
+    fn store(&self, went: Went, node: &str) -> Result<(), Gone> {
+        let node = Some(NodeNews { node: node.to_owned(), went });
+        self.sink.store(Batch { node, now: self.job.now, ..Batch::default() })
+    }
+
+    /// Returns the nodes to ask, those that were silent last, and the nodes that are not asked. Stores which nodes are
+    /// offline or gone.
+    fn choose(&self, cluster: Cluster) -> Result<(Vec<String>, Vec<Left>), Gone> {
+        let (job, Cluster { nodes, unread }) = (self.job, cluster);
+        // A node that is not listed may be in an unreadable entry.
+        if unread.is_empty() {
+            self.store_left(&nodes)?;
+        } else {
+            self.sink.store(Batch { unread, now: job.now, ..Batch::default() })?;
+        }
+        let (mut asked, mut left) = (vec![], vec![]);
+        for node in nodes {
+            let alone_until = self.known(&node.name).filter(|_| !job.named).and_then(|state| {
+                let until = state.tried.saturating_add(pause(state.failures).as_secs().cast_signed());
+                (state.failures > 0 && until > job.now && state.tried <= job.now).then_some((until, state))
+            });
+            match (node.online, alone_until) {
+                _ if job.begun.done.contains(&node.name) => {}
+                (false, _) => {
+                    self.store(Went::Offline, &node.name)?;
+                    let text = format!("node {} is offline; its tasks are fetched once it is back", node.name);
+                    left.push(Left { text, again: self.known(&node.name).is_some_and(Node::is_offline) });
+                }
+                (true, Some((until, state))) => {
+                    let why = state.error.as_deref().unwrap_or_default();
+                    let alone = skipped_text(until.abs_diff(job.now), state.failures, why);
+                    let text = format!("node {} {alone}; name the remote to sync it now", node.name);
+                    left.push(Left { text, again: true });
+                }
+                (true, None) => asked.push(node.name),
+            }
+        }
+        // Nodes that were silent come last, and nodes that failed just before them.
+        let failures = |node: &String| self.known(node).map_or(0, |state| state.failures);
+        asked.sort_by_key(|node| (job.begun.silent.contains(node), failures(node)));
+        Ok((asked, left))
+    }
+
+    /// Stores which nodes have left the cluster of these.
+    fn store_left(&self, nodes: &[ClusterNode]) -> Result<(), Gone> {
+        let named = |name: &str| nodes.iter().any(|node| node.name == name);
+        let known = self.job.nodes.iter().filter(|node| !node.has_left()).map(|node| node.node.as_str());
+        // Nodes of running tasks are included, because the tasks of a node that left become unknown.
+        let running = self.job.running.iter().filter(|_| self.product.only_node().is_none()).map(Known::node);
+        let left: BTreeSet<&str> = known.chain(running).filter(|node| !named(node)).collect();
+        left.into_iter().try_for_each(|node| self.store(Went::Left, node))
+    }
+
+    /// Asks the nodes of the queue, one after the other; with `one`, until one has responded.
+    fn ask(&self, asker: &mut Asker<'_>, nodes: &Mutex<Nodes>, one: bool) {
+        // A silent remote gets no more connections.
+        let wanted = || {
+            let nodes = locked(nodes);
+            !nodes.queue.is_empty() && nodes.begun.silent.is_empty()
+        };
+        while asker.begin(&wanted) {
+            let Some(next) = locked(nodes).queue.pop_front() else { break };
+            match self.ask_node(asker, nodes, next) {
+                Turn::Next => {}
+                Turn::Responded if !one => {}
+                Turn::Responded | Turn::Stop => break,
+            }
+        }
+        // Other threads may wait for a connection although the queue is empty now.
+        self.sink.lines.nudge();
+    }
+
+    /// Asks one node, and records how that went.
+    fn ask_node(&self, asker: &mut Asker<'_>, nodes: &Mutex<Nodes>, next: Next) -> Turn {
+        let (job, Next { node, again }) = (self.job, next);
+        asker.limit = if again { job.limit } else { job.quiet() };
+        let why = match pull_node(job, asker, self.product, &node, self.known(&node), self.sink) {
+            Ok(()) => {
+                locked(nodes).begun.done.insert(node);
+                return Turn::Responded;
+            }
+            Err(Halt::Gone) => return Turn::Stop,
+            Err(Halt::Api(error)) if error.is_silence() && asker.limit < job.limit => {
+                let mut nodes = locked(nodes);
+                if job.doubtful {
+                    nodes.queue.push_back(Next { node, again: true });
+                    return Turn::Next;
+                }
+                nodes.begun.silent.insert(node);
+                return Turn::Stop;
+            }
+            Err(Halt::Api(error)) => {
+                let mut nodes = locked(nodes);
+                let none_answers = nodes.begun.failed.len() == nodes.begun.done.len();
+                if again && error.is_silence() && none_answers && !nodes.queue.is_empty() {
+                    nodes.queue.clear();
+                    nodes.given_up = true;
+                }
+                error.to_string()
+            }
+            Err(Halt::Broken(why)) => why.to_owned(),
+        };
+        if self.store(Went::Failed(why.clone()), &node).is_err() {
+            return Turn::Stop;
+        }
+        let mut nodes = locked(nodes);
+        nodes.begun.done.insert(node.clone());
+        nodes.begun.failed.push((node, why));
+        Turn::Next
+    }
+}
+
+/// What a requesting thread does after a node.
+enum Turn {
+    /// The node responded.
+    Responded,
+    /// The node did not respond; the next one is asked.
+    Next,
+    /// No further node is asked.
+    Stop,
 }
 
 fn pull_node(
