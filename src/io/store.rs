@@ -43,7 +43,12 @@ mod late;
 mod location;
 mod old;
 mod open;
-mod remote;
+mod remote_add;
+mod remote_clear;
+mod remote_codes;
+mod remote_counts;
+mod remote_list;
+mod remotes;
 mod rows;
 mod schema;
 mod unread;
@@ -70,7 +75,9 @@ pub use self::{
     error::{Refused, StoreError, StoreFailure},
     export::Export,
     location::resolve,
-    remote::{Added, Batch, LOST, Listed, Node, NodeNews, Remote, Went, outcome_of_export},
+    remote_add::{Added, Batch},
+    remote_list::Listed,
+    remotes::{LOST, Node, NodeNews, Remote, Went},
     upkeep::{Fault, Named},
     wait::LockTimeout,
 };
@@ -81,7 +88,7 @@ use self::{
     error::failure,
     export::NEW_IDENTITY,
     late::take_in,
-    remote::Codes,
+    remote_codes::Codes,
     rows::{SELECT_HISTORY, SELECT_TASKS, history_row, lossy, of_task, page_sql, task_row},
 };
 use crate::model::{
@@ -707,7 +714,7 @@ impl Store {
                 tx.execute_batch(&format!(
                     "{NEW_IDENTITY}; DELETE FROM tasks; DELETE FROM feedbacks; DELETE FROM history;"
                 ))?;
-                remote::clear(tx)?;
+                remote_clear::clear(tx)?;
                 return Ok(0);
             }
             Ok(live)

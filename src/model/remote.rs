@@ -1,5 +1,7 @@
 //! Other hosts and their tasks, as stored here: sources, and UPIDs in parts.
 
+pub mod codec;
+
 use std::{fmt, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
@@ -297,6 +299,14 @@ pub fn outcome_of(text: &str) -> Outcome {
         Some(outcome) => outcome,
         None if text.is_empty() => Outcome::Unknown(String::new()),
         None => Outcome::Error(text.to_owned()),
+    }
+}
+
+/// Returns the outcome from an end in the export of a taskwatcher host.
+pub fn outcome_of_export(text: &str, why: Option<&str>) -> Outcome {
+    match outcome_of(text) {
+        Outcome::Unknown(_) => Outcome::Unknown(why.unwrap_or_default().to_owned()),
+        other => other,
     }
 }
 

@@ -8,12 +8,12 @@ use super::pull::{AskedSoFar, Over, PullSink, RemoteJob};
 use crate::{
     io::{
         ssh::{self, RemoteOutput, SshError},
-        store::{Batch, Remote, outcome_of_export},
+        store::{Batch, Remote},
         sys,
     },
     model::{
         export::{ExportLine, VERSION},
-        remote::{More, RemoteEnd, RemoteRun, Source},
+        remote::{More, RemoteEnd, RemoteRun, Source, outcome_of_export},
         task::exit_code,
         upid::Upid,
     },

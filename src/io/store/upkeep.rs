@@ -16,7 +16,7 @@ use super::{
     failure,
     location::switch_to_wal,
     log_file,
-    remote::{COUNT_AGAIN, WRONG_COUNTS},
+    remote_counts::{count_again, wrong_counts},
     rows::lossy,
 };
 use crate::model::{
@@ -216,7 +216,7 @@ impl Store {
         let number = |sql: &str| self.db.query_row(sql, [], |row| row.get::<_, i64>(0));
         let lost = number(LOST_COUNTS).map_err(self.failed("read"))?;
         let wrong = if self.has_remotes().map_err(self.failed("read"))? {
-            number(WRONG_COUNTS).map_err(self.failed("read"))?
+            number(&wrong_counts()).map_err(self.failed("read"))?
         } else {
             0
         };
@@ -233,7 +233,7 @@ impl Store {
             Ok(())
         };
         check(lost, "row of sqlite_sequence is lost", "rows of sqlite_sequence are lost", RESTORE_COUNTS)?;
-        check(wrong, "count of tasks of remotes is wrong", "counts of tasks of remotes are wrong", COUNT_AGAIN)?;
+        check(wrong, "count of tasks of remotes is wrong", "counts of tasks of remotes are wrong", &count_again())?;
         check(
             feedbacks,
             "feedback of a task that is not live",
