@@ -4,7 +4,7 @@
 //! outlives the supervisor: after a crash, a new supervisor finds the same processes and the same
 //! tasks.
 //!
-//! Uses an async runtime with one thread, on which the supervisor's state (`core`), its timers and
+//! Uses an async runtime with one thread, on which the supervisor's state (`state`), its timers and
 //! its clients take turns. The database is written on a separate thread. A few short reads (the
 //! tail of a log, the row of a task) block the thread of the runtime.
 //!
@@ -14,20 +14,24 @@
 //! adopts them.
 
 mod activity;
+mod answer;
 pub mod begin;
-mod core;
+mod drive;
 mod groups;
 mod hearing;
 mod hooks;
 mod listeners;
 pub mod load;
+mod on_disk;
 mod records;
 mod reloads;
 mod requests;
 mod runs;
 mod serve;
 mod starts;
+mod state;
 mod waiters;
+mod waiting;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -50,13 +54,14 @@ use tokio::{
 
 use self::{
     activity::Activity,
+    answer::Asked,
     begin::{BeginError, Begun, DaemonArgs, StartOutcome},
-    core::{Supervisor, Watched},
     hooks::Hooks,
     listeners::Listeners,
+    on_disk::{ConfigSource, Deliver, Loaded, OnDisk},
     records::Records,
-    reloads::{ConfigSource, Deliver, Loaded, OnDisk},
-    serve::{Asked, Hub},
+    serve::Hub,
+    state::{Supervisor, Watched},
 };
 use crate::{
     app::{

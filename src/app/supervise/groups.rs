@@ -3,7 +3,7 @@
 
 use std::{collections::VecDeque, io, os::fd::OwnedFd};
 
-use super::core::{Current, Proc, RunNews, Supervisor, Watched};
+use super::state::{Current, Proc, RunNews, Supervisor, Watched};
 use crate::{
     app::tree::Delivery,
     io::{notify, process, sys},

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, io, time::Duration};
 
-use super::core::{RunNews, Supervisor};
+use super::state::{RunNews, Supervisor, Unheard};
 use crate::{
     app::shim::ShimError,
     io::{limits, process, sys},
@@ -15,15 +15,6 @@ use crate::{
 
 /// Delay before a file that could not be read is read again.
 const HEAR_AGAIN: Duration = Duration::from_millis(500);
-
-/// What to do for a run once its file can be read.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Unheard {
-    /// Its shim wrote a change.
-    Written,
-    /// Its shim is gone; with its exit, if known.
-    Gone(Option<Exit>),
-}
 
 impl Supervisor {
     /// Returns the last state of a run, if there is one. A state that another run left in the file

@@ -11,13 +11,11 @@ use std::{
     fs::File,
     io,
     os::fd::AsFd,
+    path::Path,
 };
 
-use super::core::Supervisor;
-use crate::{
-    io::{child, limits, notify},
-    model::program::ProcState,
-};
+use super::activity::Activity;
+use crate::io::{child, limits, notify};
 
 /// Run-time limit of a hook.
 const LIMIT: &str = "30s";
@@ -34,79 +32,68 @@ pub(super) struct Hooks {
 /// A hook to be run.
 struct Due {
     argv: Vec<OsString>,
-    set: Vec<(&'static str, OsString)>,
+    env: Vec<(&'static str, OsString)>,
     /// Whether a failure was logged.
     reported: bool,
 }
 
-impl Supervisor {
-    /// Runs the hook of a process for a state, if it has one.
-    pub(super) fn run_hook(&mut self, name: &str, state: ProcState) {
-        let Some(proc) = self.procs.get(name) else { return };
-        // Includes the hook for all programs, unless the program disables it.
-        let Some(hook) = proc.spec.hook.as_ref().filter(|hook| hook.states.contains(&state)) else { return };
-        let task = format!("{}.hook", proc.spec.full_name());
-        let words = ["launch", "--quiet", "--name", &task, "--max-runtime", LIMIT, "--db"];
+impl Hooks {
+    /// Runs a command as a task for a process, now or after the current hook of the process. `launch` is the program that
+    /// runs it, `db` the database.
+    pub(super) fn add(
+        &mut self,
+        process: &str,
+        task: &str,
+        command: &[String],
+        mut env: Vec<(&'static str, OsString)>,
+        (launch, db): (&Path, &Path),
+        log: &mut Activity,
+    ) {
+        let words = ["launch", "--quiet", "--name", task, "--max-runtime", LIMIT, "--db"];
         let mut argv: Vec<OsString> = words.into_iter().map(OsString::from).collect();
-        argv.extend([self.db.clone().into(), OsString::from("--")]);
-        argv.extend(hook.command.iter().map(OsString::from));
-        let mut set = vec![
-            ("TASKMASTER_PROCESS_NAME", OsString::from(&proc.spec.name)),
-            ("TASKMASTER_GROUP_NAME", OsString::from(&proc.spec.group)),
-            ("TASKMASTER_STATE", OsString::from(state.as_str())),
-            // A hook must not report that the supervisor is ready.
-            (notify::VARIABLE, OsString::new()),
-            ("TASKMASTER_DESCRIPTION", self.info(name).map(|info| info.description).unwrap_or_default().into()),
-        ];
-        if let Some(url) = self.config.server_url(&proc.spec) {
-            set.push(("TASKMASTER_SERVER_URL", url.to_string().into()));
-        }
-        self.hooks.due.insert(name.to_owned(), Due { argv, set, reported: false });
-        self.run_due_hook(name);
+        argv.extend([db.into(), OsString::from("--")]);
+        argv.extend(command.iter().map(OsString::from));
+        // A hook must not report that the supervisor is ready.
+        env.push((notify::VARIABLE, OsString::new()));
+        self.due.insert(process.to_owned(), Due { argv, env, reported: false });
+        self.run(process, launch, log);
     }
 
     /// Runs the hooks that are due and could not be run before.
-    pub(super) fn run_due_hooks(&mut self) {
-        let names: Vec<String> = self.hooks.due.keys().cloned().collect();
-        names.iter().for_each(|name| self.run_due_hook(name));
+    pub(super) fn run_due(&mut self, launch: &Path, log: &mut Activity) {
+        let names: Vec<String> = self.due.keys().cloned().collect();
+        names.iter().for_each(|name| self.run(name, launch, log));
     }
 
-    fn run_due_hook(&mut self, name: &str) {
-        if self.hooks.running.values().any(|other| other == name) {
+    /// Runs the hook of a process that is due, unless another one of the process runs.
+    pub(super) fn run(&mut self, name: &str, launch: &Path, log: &mut Activity) {
+        if self.running.values().any(|other| other == name) {
             return;
         }
-        let Some(mut due) = self.hooks.due.remove(name) else { return };
+        let Some(mut due) = self.due.remove(name) else { return };
         let spawn = || {
             let null = File::options().read(true).write(true).open("/dev/null")?;
             let put = [(null.as_fd(), 0), (null.as_fd(), 1), (null.as_fd(), 2)];
-            child::spawn_program(&self.launch, &due.argv, &due.set, &put)
+            child::spawn_program(launch, &due.argv, &due.env, &put)
         };
         match spawn() {
-            Ok(pid) => drop(self.hooks.running.insert(pid, name.to_owned())),
+            Ok(pid) => drop(self.running.insert(pid, name.to_owned())),
             Err(error) => {
                 // A missing launcher is temporary too: it is being replaced.
                 let passes = limits::passes(&error) || error.kind() == io::ErrorKind::NotFound;
                 if !std::mem::replace(&mut due.reported, true) {
                     let later = if passes { "; retrying" } else { "" };
-                    self.log.warn(&format!("warning: {name}: cannot run its hook: {error}{later}"));
+                    log.warn(&format!("warning: {name}: cannot run its hook: {error}{later}"));
                 }
                 if passes {
-                    self.hooks.due.insert(name.to_owned(), due);
+                    self.due.insert(name.to_owned(), due);
                 }
             }
         }
     }
 
-    /// Handles the end of a child; returns true if it was a hook.
-    pub(super) fn hook_gone(&mut self, pid: i32, how: crate::model::task::Exit) -> bool {
-        let Some(name) = self.hooks.running.remove(&pid) else { return false };
-        self.records.look_again();
-        if how != crate::model::task::Exit::Code(0) {
-            let words = super::core::how_ended(crate::model::machine::End::ByItself(how));
-            let task = format!("see the task {name}.hook in history");
-            self.log.warn(&format!("warning: {name}: its hook failed: {words}; {task}"));
-        }
-        self.run_due_hook(&name);
-        true
+    /// Returns the process whose hook this child was, if it was one.
+    pub(super) fn ended(&mut self, pid: i32) -> Option<String> {
+        self.running.remove(&pid)
     }
 }

@@ -9,8 +9,9 @@ use std::{
 use serde_json::{Value, json};
 
 use super::{
-    core::{Proc, Supervisor},
-    waiters::{Goal, Reply, Waiter},
+    answer::{Followed, Reply, RequestAnswer, refuse},
+    state::{Proc, Supervisor},
+    waiters::{Goal, Waiter},
 };
 use crate::{
     io::{
@@ -23,31 +24,14 @@ use crate::{
         path::standard_stream,
         program::{ProcState, Stdin},
         wire::{
-            Channel, Code, Command, EventFilter, Last, NO_PROCESS, PROTOCOL, PidOf, Piece, Request, Response,
-            ResultItem, SignalTo, Targets, WireError, select,
+            Channel, Code, Command, Last, NO_PROCESS, PROTOCOL, PidOf, Piece, Request, Response, ResultItem, SignalTo,
+            Targets, WireError, select,
         },
     },
 };
 
 /// Largest part of a log in one answer, in bytes.
 const LONGEST_TAIL: u64 = 1 << 20;
-
-/// An answer, and what follows it.
-pub(super) enum RequestAnswer {
-    One(Response),
-    /// Followed by what is appended to these logs.
-    Follow(Response, Vec<Followed>),
-    /// Like `Follow`, until the process ends.
-    Attach(Response, Vec<Followed>, String),
-    /// Followed by events.
-    Listen(Response, EventFilter),
-}
-
-/// A followed log.
-pub(super) struct Followed {
-    pub channel: Option<Channel>,
-    pub file: Growing,
-}
 
 /// The processes selected by a request.
 struct Meant {
@@ -191,14 +175,12 @@ impl Supervisor {
         let meant = self.meant(of);
         let ranks = self.ranks(|name| meant.names.iter().any(|meant| meant == name));
         let mut waiter = Waiter {
-            goal,
             pending: meant.names.iter().cloned().collect(),
             done: meant.failed,
             single: meant.single,
-            sequence: None,
-            content: None,
             reply: Some(reply),
             until,
+            ..Waiter::new(goal)
         };
         let mut accepted = vec![];
         for rank in ranks_in_order(ranks) {
@@ -255,8 +237,13 @@ impl Supervisor {
 
     fn stop(&mut self, of: &Targets, now: bool, wait: bool, until: Option<Duration>, reply: Reply) {
         let meant = self.meant(of);
-        let mut waiter =
-            Waiter { done: meant.failed, single: meant.single, reply: Some(reply), until, ..empty(Goal::Down { now }) };
+        let mut waiter = Waiter {
+            done: meant.failed,
+            single: meant.single,
+            reply: Some(reply),
+            until,
+            ..Waiter::new(Goal::Down { now })
+        };
         for name in &meant.names {
             let state = self.procs.get(name).map(|proc| proc.machine.state());
             let is_down = matches!(state, Some(ProcState::Stopped | ProcState::Fatal))
@@ -277,7 +264,7 @@ impl Supervisor {
         let meant = self.meant(of);
         let all = *of == Targets::All;
         let mut waiter =
-            Waiter { done: meant.failed, single: meant.single, reply: Some(reply), until, ..empty(Goal::Again) };
+            Waiter { done: meant.failed, single: meant.single, reply: Some(reply), until, ..Waiter::new(Goal::Again) };
         for name in &meant.names {
             let left_alone = all
                 && self
@@ -317,7 +304,7 @@ impl Supervisor {
         }
         let done: Vec<ResultItem> = meant.failed;
         let mut waiter =
-            Waiter { done, single: meant.single, reply: Some(reply), until, ..empty(Goal::Down { now: false }) };
+            Waiter { done, single: meant.single, reply: Some(reply), until, ..Waiter::new(Goal::Down { now: false }) };
         for name in &meant.names {
             let item = self.item(name);
             self.config.processes.remove(name);
@@ -629,26 +616,8 @@ impl Supervisor {
     }
 }
 
-/// Returns a waiter for no process yet.
-fn empty(goal: Goal) -> Waiter {
-    Waiter {
-        goal,
-        pending: Default::default(),
-        done: vec![],
-        single: false,
-        sequence: None,
-        content: None,
-        reply: None,
-        until: None,
-    }
-}
-
 fn ranks_in_order(ranks: Vec<crate::model::machine::Rank>) -> Vec<String> {
     crate::model::machine::start_order(ranks)
-}
-
-pub(super) fn refuse(error: WireError) -> RequestAnswer {
-    RequestAnswer::One(Response::failed(error))
 }
 
 /// Refuses a log that goes to a stream of the supervisor, which cannot be read.

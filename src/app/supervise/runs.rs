@@ -12,8 +12,8 @@ use std::{
 };
 
 use super::{
-    core::{Current, RunNews, Supervisor, Watched},
     load,
+    state::{Current, RunNews, Supervisor, Watched},
 };
 use crate::{
     app::shim::SHIM,

@@ -17,10 +17,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{
-    requests::{Followed, RequestAnswer},
-    waiters::Reply,
-};
+use super::answer::{Asked, Followed, Reply, RequestAnswer};
 use crate::{
     app::web::{
         HttpConnection, Programs, Subject, SupervisorAnswer, Web,
@@ -94,13 +91,6 @@ pub(super) struct Hub {
     identifier: watch::Sender<String>,
     /// Whether the supervisor has ended, for clients that wait for that.
     over: watch::Sender<bool>,
-}
-
-/// A request, the receiver of its answer, and the client.
-pub(super) struct Asked {
-    pub request: Request,
-    pub reply: Reply,
-    pub from: String,
 }
 
 /// The supervisor, as used by web pages.

@@ -2,8 +2,8 @@
 //! had stopped.
 
 use super::{
-    core::Supervisor,
     runs::once_readable,
+    state::Supervisor,
     waiters::{Goal, Waiter},
 };
 use crate::model::{

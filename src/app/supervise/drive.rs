@@ -1,31 +1,22 @@
-//! The supervisor's state: passes events to the state machines and carries out their actions.
+//! Passes events to the state machines and carries out their actions.
 //!
 //! Nothing here waits. The main loop reports events (a run's file was written, a process ended, a
 //! client sent a request, time passed) and asks for the next deadline.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
-    ffi::OsString,
-    os::fd::OwnedFd,
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::VecDeque, ffi::OsString, sync::Arc, time::Duration};
 
 use super::{
-    activity::Activity, hearing::Unheard, hooks::Hooks, listeners::Listeners, records::Records, reloads::OnDisk,
+    state::{Proc, RunNews, Shutdown, Supervisor, Unsent},
     waiters::Waiter,
 };
 use crate::{
     app::tree::Delivery,
-    io::{notify, process, rundir::RunDir, sys},
+    io::{notify, process, sys},
     model::{
-        config::Config,
-        jobs::JobNumbers,
         machine::{Action, End, Event, Illegal, KillError, Machine, Rank, Sequence, Starts, StopWhy, Transition},
         program::{ProcState, ProgramSpec},
-        shim::{Run, ShimCommand, ShimNote, SupervisorId},
-        task::{Exit, Handle, Process, Signal},
+        shim::{ShimCommand, SupervisorId},
+        task::{Exit, Signal},
         wire::{Notice, ProcessEntry, ProcessInfo, StateNotice},
     },
 };
@@ -47,183 +38,6 @@ const RECORDING: Duration = Duration::from_secs(3);
 const LOOK_AT_RECORDS: Duration = Duration::from_millis(100);
 /// Delay before a signal that could not be sent is retried.
 const SEND_AGAIN: Duration = Duration::from_millis(200);
-
-/// A run of a process, as known to the supervisor.
-pub(super) struct Current {
-    pub handle: String,
-    /// Name of the shim's command socket.
-    pub ear: String,
-    /// The shim process; known once the shim has written its file.
-    pub shim: Option<Process>,
-    pub command: Option<Process>,
-    /// The last event about the run that was passed to the machine.
-    pub news: RunNews,
-    /// Whether the shim is gone while the command lives: the supervisor signals and watches the
-    /// command itself.
-    pub orphan: bool,
-    /// Notes of the run that were logged.
-    pub notes: Vec<ShimNote>,
-    pub denied: Option<String>,
-    /// Number of members left in its group when last checked.
-    pub leftover: u32,
-}
-
-impl Current {
-    pub(super) fn new(handle: String, ear: String) -> Current {
-        Current {
-            handle,
-            ear,
-            shim: None,
-            command: None,
-            news: RunNews::Nothing,
-            orphan: false,
-            notes: vec![],
-            denied: None,
-            leftover: 0,
-        }
-    }
-
-    /// Returns a run of an earlier supervisor, whose notes so far were logged by that supervisor.
-    pub(super) fn taken_over(run: &Run) -> Current {
-        let (notes, denied) = (run.notes.clone(), run.denied.clone());
-        Current { shim: Some(run.shim), notes, denied, ..Current::new(run.handle.clone(), run.ear.clone()) }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum RunNews {
-    Nothing,
-    Started,
-    Ended,
-}
-
-/// A supervised process.
-pub(super) struct Proc {
-    /// The current configuration.
-    pub spec: ProgramSpec,
-    /// The configuration from the next run on, if a change requires a new run.
-    pub next: Option<ProgramSpec>,
-    pub machine: Machine,
-    pub run: Option<Current>,
-    /// The task of the current run, or of the last one.
-    pub task: Option<i64>,
-    /// Start and end of the last run, unix seconds; 0 if there was none.
-    pub start: i64,
-    pub stop: i64,
-    /// The number of starts since the last requested start.
-    pub attempt: u32,
-    /// Remove this program once it has stopped.
-    pub removing: bool,
-    /// The configuration of the process that replaces it then, and whether to start that one.
-    pub after: Option<(ProgramSpec, bool)>,
-    /// While stopping: when the next "still waiting" line is due, and the interval before it.
-    pub waiting: Option<(Duration, Duration)>,
-    /// Members of the groups of ended runs that were left running, alive when last checked.
-    pub left: Vec<Process>,
-    /// Dropped with the process, for those who follow its logs. A replacement takes it over.
-    pub writer: Arc<()>,
-}
-
-impl Proc {
-    /// Returns its rank in the order of starts, by the configuration of its next run.
-    fn rank(&self, name: &str) -> Rank {
-        let spec = self.next.as_ref().unwrap_or(&self.spec);
-        Rank { group: spec.group_priority, program: spec.policy.priority, name: name.to_owned() }
-    }
-
-    /// Returns the next time at which the process needs attention without an event.
-    fn deadline(&self) -> Option<Duration> {
-        [self.machine.deadline(), self.waiting.map(|(at, _)| at)].into_iter().flatten().min()
-    }
-}
-
-/// A process to be watched for its end.
-pub(super) enum Watched {
-    /// The shim of this run, which is not a child of this supervisor.
-    Shim(String),
-    /// The command of this run, whose shim is gone.
-    Command(String),
-    /// A member of the group of this run, whose shim and leader are gone.
-    Member(String),
-}
-
-/// A signal to a run without a shim that did not reach all processes yet, because some could not be
-/// examined.
-pub(super) struct Unsent {
-    pub handle: String,
-    pub delivery: Delivery,
-    /// Whether the signal is for the group.
-    pub group: bool,
-    /// Whether the failure was logged.
-    pub reported: bool,
-}
-
-/// The supervisor's state.
-pub(super) struct Supervisor {
-    /// Default places of logs that are taken by another user: those logs go beside the database.
-    pub diverted: HashSet<PathBuf>,
-    pub me: Process,
-    pub boot: String,
-    pub config: Config,
-    pub procs: BTreeMap<String, Proc>,
-    /// The next deadline of each process that has one.
-    pub timers: BTreeMap<String, Duration>,
-    pub runs: RunDir,
-    /// Handles of future runs whose files already exist.
-    pub spares: Vec<Handle>,
-    pub db: PathBuf,
-    /// Path of the `launch` program, which is the shim.
-    pub launch: PathBuf,
-    /// The environment that programs inherit.
-    pub env: Vec<OsString>,
-    pub log: Activity,
-    pub jobs: JobNumbers,
-    /// When changed job numbers are written: not one by one when many processes start at once.
-    pub jobs_due: Option<Duration>,
-    pub records: Records,
-    /// Maps the handle of a run to its process.
-    pub by_handle: HashMap<String, String>,
-    /// Maps the pid of a child to the handle of the run whose shim it is.
-    pub children: HashMap<i32, String>,
-    /// Running and due hooks.
-    pub hooks: Hooks,
-    /// The state of the configuration files on disk.
-    pub on_disk: OnDisk,
-    /// The sockets where clients connect.
-    pub listeners: Listeners,
-    /// Waiting and current starts.
-    pub starts: Starts,
-    /// Processes to be watched for their end; taken by the main loop.
-    pub to_watch: Vec<(Watched, OwnedFd)>,
-    /// Runs that could not be watched because no descriptor was left.
-    pub unwatched: Vec<String>,
-    /// Runs whose file could not be read, and when reading is retried.
-    pub unheard: BTreeMap<String, Unheard>,
-    pub hear_at: Option<Duration>,
-    /// Signals that did not reach all processes yet, and when they are retried.
-    pub unsent: Vec<Unsent>,
-    pub send_at: Option<Duration>,
-    pub waiters: Vec<Waiter>,
-    /// Events for listeners; taken by the main loop.
-    pub notices: Vec<(Notice, i64)>,
-    pub shutdown: Option<Shutdown>,
-    /// User and group for which folders are created.
-    pub owner: Option<(u32, u32)>,
-    /// Processes that an operator stopped and that were not started since; kept across restarts of
-    /// the supervisor.
-    pub stopped: BTreeSet<String>,
-}
-
-/// The progress of a shutdown.
-pub(super) struct Shutdown {
-    pub sequence: Sequence,
-    /// Number of signals that requested it.
-    pub asked: u32,
-    /// Whether programs keep running.
-    pub leave_running: bool,
-    /// Once all programs are down: until when to wait for their shims to record the ends.
-    pub record_until: Option<Duration>,
-}
 
 impl Supervisor {
     /// Passes an event to a machine and carries out the resulting actions and events.
@@ -420,6 +234,42 @@ impl Supervisor {
             None if self.hook_gone(pid, exit) => {}
             None => self.log.info(&format!("reaped: process {pid}, which is unknown")),
         }
+    }
+
+    /// Runs the hook of a process for a state, if it has one.
+    fn run_hook(&mut self, name: &str, state: ProcState) {
+        let Some(proc) = self.procs.get(name) else { return };
+        // Includes the hook for all programs, unless the program disables it.
+        let Some(hook) = proc.spec.hook.as_ref().filter(|hook| hook.states.contains(&state)) else { return };
+        let task = format!("{}.hook", proc.spec.full_name());
+        let mut env = vec![
+            ("TASKMASTER_PROCESS_NAME", OsString::from(&proc.spec.name)),
+            ("TASKMASTER_GROUP_NAME", OsString::from(&proc.spec.group)),
+            ("TASKMASTER_STATE", OsString::from(state.as_str())),
+            ("TASKMASTER_DESCRIPTION", self.info(name).map(|info| info.description).unwrap_or_default().into()),
+        ];
+        if let Some(url) = self.config.server_url(&proc.spec) {
+            env.push(("TASKMASTER_SERVER_URL", url.to_string().into()));
+        }
+        self.hooks.add(name, &task, &hook.command, env, (&self.launch, &self.db), &mut self.log);
+    }
+
+    /// Runs the hooks that are due and could not be run before.
+    pub(super) fn run_due_hooks(&mut self) {
+        self.hooks.run_due(&self.launch, &mut self.log);
+    }
+
+    /// Handles the end of a child; returns true if it was a hook.
+    fn hook_gone(&mut self, pid: i32, exit: Exit) -> bool {
+        let Some(name) = self.hooks.ended(pid) else { return false };
+        self.records.look_again();
+        if exit != Exit::Code(0) {
+            let words = how_ended(End::ByItself(exit));
+            let task = format!("see the task {name}.hook in history");
+            self.log.warn(&format!("warning: {name}: its hook failed: {words}; {task}"));
+        }
+        self.hooks.run(&name, &self.launch, &mut self.log);
+        true
     }
 
     /// Starts waiting processes in the order of starts, as far as parallel starts are permitted.
@@ -813,7 +663,7 @@ impl Supervisor {
     }
 }
 
-pub(super) fn how_ended(end: End) -> String {
+fn how_ended(end: End) -> String {
     match end.exit() {
         None => "exit status not observed".to_owned(),
         Some(Exit::Code(code)) => format!("exit status {code}"),
