@@ -208,8 +208,15 @@ pub fn launch(spec: &Spec, inherited: &[i32], reporter: &mut dyn Reporter) -> Re
 /// Continues the task of a launcher after its re-execution (see [`super::reexec`]), with its descriptors in `arrived`.
 /// Returns how `launch` should end. There is no error, because the command already runs: what is missing is done
 /// without.
-pub fn resume(state: LauncherState, mut arrived: Arrived, reporter: &mut dyn Reporter) -> Finish {
+pub fn resume(state: LauncherState, arrived: Arrived, reporter: &mut dyn Reporter) -> Finish {
     child::set_name(c"launch");
+    restored(state, arrived).follow(reporter)
+}
+
+/// Returns the launcher before its re-execution. In a frame of its own: what it needs of the stack is free while the
+/// launcher waits.
+#[inline(never)]
+fn restored(state: LauncherState, mut arrived: Arrived) -> Box<Launcher> {
     let terminal = state.terminal.and_then(|number| arrived.take(number).ok());
     let terminal = terminal.map(|tty| Terminal::take_over_from(tty, state.lent.then_some(state.command)));
     let claimed = Arc::new(*state.claimed);
@@ -219,7 +226,7 @@ pub fn resume(state: LauncherState, mut arrived: Arrived, reporter: &mut dyn Rep
         keep_feedback: state.keep_feedback,
         ..Spec::new(engine.record.db.clone(), vec![])
     };
-    let launcher = Box::new(Launcher {
+    Box::new(Launcher {
         spec,
         claimed,
         engine,
@@ -232,8 +239,7 @@ pub fn resume(state: LauncherState, mut arrived: Arrived, reporter: &mut dyn Rep
         keys_at: Duration::ZERO,
         pause: Pause::None,
         usage_before: state.usage_before,
-    });
-    launcher.follow(reporter)
+    })
 }
 
 /// The state of a launcher for its re-execution.

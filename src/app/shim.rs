@@ -171,8 +171,15 @@ pub fn run() -> Result<(), ShimError> {
 
 /// Continues a run with the descriptors in `arrived`. Its command is running, so there is no error:
 /// a missing descriptor is done without.
-fn resume(state: ShimState, mut arrived: Arrived) {
+fn resume(state: ShimState, arrived: Arrived) {
     child::set_name(c"launch");
+    restored(state, arrived).follow();
+}
+
+/// Returns the shim before its re-execution. In a frame of its own: what it needs of the stack is free while the shim
+/// waits.
+#[inline(never)]
+fn restored(state: ShimState, mut arrived: Arrived) -> Box<Shim> {
     // Without the command socket the supervisor cannot send commands; the shim still ends with its
     // command.
     let commands = arrived.take(state.commands).ok().map(CommandSocket::take_over);
@@ -184,7 +191,7 @@ fn resume(state: ShimState, mut arrived: Arrived) {
             log_of(&state.order, stream).and_then(|(log, strip)| Some(Copy::new(ProgLog::open(log).ok()?, strip)))
         }));
     }
-    let shim = Shim {
+    Box::new(Shim {
         engine,
         runs: RunDir::at(&state.order.folder),
         order: *state.order,
@@ -200,8 +207,7 @@ fn resume(state: ShimState, mut arrived: Arrived) {
         typed: vec![],
         stop: state.stop,
         forgotten: state.forgotten,
-    };
-    shim.follow();
+    })
 }
 
 /// Returns the log file of a stream, and whether escape sequences are removed; `None` if it has
@@ -235,7 +241,7 @@ impl Shim {
     }
 
     /// Watches the command until its end, and records that.
-    fn follow(mut self) {
+    fn follow(mut self: Box<Self>) {
         loop {
             let now = sys::now();
             let mut look_again = None;

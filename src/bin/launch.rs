@@ -60,6 +60,12 @@ fn main() -> ExitCode {
         let mut reporter = Stderr { quiet: handed.quiet, channel: None };
         return exit(Ok(resume(*handed, arrived, &mut reporter)));
     }
+    start()
+}
+
+/// Starts a task. In a frame of its own, which the stack of the re-executed process does not have.
+#[inline(never)]
+fn start() -> ExitCode {
     let inherited = child::inherited_descriptors();
     let detached = std::env::args_os().next().is_some_and(|name| name == DETACHED);
     let args = match LaunchArgs::try_parse() {

@@ -18,7 +18,9 @@ use std::{
 };
 
 use nix::{
+    dir::Dir,
     errno::Errno,
+    fcntl::OFlag,
     poll::{PollFd, PollFlags, ppoll},
     spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawnp},
     sys::{
@@ -327,11 +329,12 @@ pub fn environment(set: &[(&str, OsString)], without: &[&str]) -> Vec<CString> {
 /// Returns the descriptors above 2 that this process was started with, which the command inherits
 /// unchanged. To be called before the program opens any other.
 pub fn inherited_descriptors() -> Vec<RawFd> {
-    let Ok(entries) = fs::read_dir("/proc/self/fd") else { return vec![] };
-    let listed = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-    let listed: Vec<RawFd> = listed.filter(|&fd| fd > 2).collect();
-    // The list contains the descriptor of the listing too, which is closed by now.
-    listed.into_iter().filter(|fd| fs::symlink_metadata(format!("/proc/self/fd/{fd}")).is_ok()).collect()
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let Ok(mut folder) = Dir::open("/proc/self/fd", flags, Mode::empty()) else { return vec![] };
+    // The list contains the descriptor of the listing too.
+    let own = folder.as_raw_fd();
+    let listed = folder.iter().filter_map(|entry| entry.ok()?.file_name().to_str().ok()?.parse().ok());
+    listed.filter(|&fd| fd > 2 && fd != own).collect()
 }
 
 /// Makes every orphaned descendant a child of this process, so that none can leave the tree.

@@ -49,7 +49,8 @@ impl Launcher {
         failure
     }
 
-    /// Records the end and returns the exit code.
+    /// Records the end and returns the exit code. In a frame of its own, which a waiting launcher does not have.
+    #[inline(never)]
     pub(super) fn finish(mut self, ended: &Ended, reporter: &mut dyn Reporter) -> i32 {
         let now = sys::now();
         let feedback = self.last_feedback(reporter);

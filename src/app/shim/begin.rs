@@ -102,7 +102,7 @@ pub(super) fn start() -> Result<(), ShimError> {
         stop_signal: order.stop_signal,
         kill_after: Duration::from_millis(order.kill_after),
     };
-    let shim = Shim {
+    let shim = Box::new(Shim {
         engine: Engine::new(me, 0, inbox, vec![], Record::new(order.db.clone()), limits),
         runs,
         run,
@@ -118,7 +118,7 @@ pub(super) fn start() -> Result<(), ShimError> {
         stop: StopRequest::default(),
         forgotten: false,
         order,
-    };
+    });
     shim.begin(&inherited);
     Ok(())
 }
@@ -140,7 +140,7 @@ pub fn become_command() {
 }
 
 impl Shim {
-    fn begin(mut self, inherited: &[i32]) {
+    fn begin(mut self: Box<Self>, inherited: &[i32]) {
         self.claim();
         sys::crash_point("shim.claimed");
         match self.start(inherited) {

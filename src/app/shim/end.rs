@@ -49,7 +49,9 @@ impl Shim {
         self.record(&end);
     }
 
-    pub(super) fn finish(mut self, ended: &Ended, at: Tick) {
+    /// Records the end. In a frame of its own, which a waiting shim does not have.
+    #[inline(never)]
+    pub(super) fn finish(mut self: Box<Self>, ended: &Ended, at: Tick) {
         // From here on its pid may be reused.
         while let Ok(child::Reaped::Ended(..)) = child::reap() {}
         let feedpath = self.engine.record.feedback().map(Path::to_owned);
