@@ -4,9 +4,9 @@
 //! outlives the supervisor: after a crash, a new supervisor finds the same processes and the same
 //! tasks.
 //!
-//! Uses an async runtime with one thread, on which the supervisor's state (`state`), its timers and
-//! its clients take turns. The database is written on a separate thread. A few short reads (the
-//! tail of a log, the row of a task) block the thread of the runtime.
+//! Uses an async runtime with one thread, on which the supervisor's state (`state`), its timers and its clients take
+//! turns. The database is written on a thread of its own (`records`); logs, and the rows that name them, are read on
+//! others (`logs`). `tests/layering.rs` holds that.
 //!
 //! # If the supervisor dies here
 //!
@@ -22,6 +22,7 @@ mod hearing;
 mod hooks;
 mod listeners;
 pub mod load;
+mod logs;
 mod on_disk;
 mod records;
 mod reloads;
@@ -38,7 +39,7 @@ use std::{
     ffi::OsString,
     io::Write,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
-    path::{Path, PathBuf},
+    path::PathBuf,
     rc::Rc,
     sync::Arc,
     task::Poll,
@@ -58,31 +59,21 @@ use self::{
     begin::{BeginError, Begun, DaemonArgs, StartOutcome},
     hooks::Hooks,
     listeners::Listeners,
+    logs::Readers,
     on_disk::{ConfigSource, Deliver, Loaded, OnDisk},
     records::Records,
     serve::Hub,
     state::{Supervisor, Watched},
 };
 use crate::{
-    app::{
-        db::DbError,
-        service::{ServiceError, TaskRow, Tasks},
-    },
     io::{
         child::{self, Reaped},
         inbox, notify, process,
         rundir::{Lock, RunChange, RunDir, RunWatch},
-        store::{LockTimeout, StoreError},
         sys,
         timerfd::Alarm,
     },
-    model::{
-        jobs::JobNumbers,
-        machine::Starts,
-        program::Keep,
-        task::{Signal, TaskId, TaskRef},
-        wire::Notice,
-    },
+    model::{jobs::JobNumbers, machine::Starts, program::Keep, task::Signal, wire::Notice},
 };
 
 /// Interval of the checks for outside changes, such as a removed socket.
@@ -112,17 +103,6 @@ pub enum SuperviseError {
     /// The log cannot be opened.
     #[error("{0}")]
     Log(String),
-}
-
-/// Reads a task; `None` if there is no task with this id.
-///
-/// # Errors
-/// Why the database cannot be read.
-fn task_of(db: &Path, task: i64) -> Result<Option<TaskRow>, ServiceError> {
-    match Tasks::open(db, LockTimeout { limit: Duration::from_millis(200), notify: None }) {
-        Err(ServiceError::Db(DbError::Store(StoreError::Missing(_)))) => Ok(None),
-        tasks => tasks?.row(&TaskRef::Id(TaskId(task))),
-    }
 }
 
 /// A message to the main loop other than a request.
@@ -239,7 +219,8 @@ async fn drive(begun: &mut Begun, copy: Option<Box<dyn Write>>) -> Result<(), Su
     let mut signals = SignalsHeard::open(own.ignored).map_err(system("hear signals"))?;
     let (ask, mut asked) = mpsc::unbounded_channel();
     let (send, mut messages) = mpsc::unbounded_channel();
-    let hub = Hub::new(ask, &begun.config, begun.db.clone());
+    let readers = Readers::new();
+    let hub = Hub::new(ask, &begun.config, begun.db.clone(), readers.clone());
     let mut log = Activity::open(&begun.config.server, copy).map_err(SuperviseError::Log)?;
     log.info(&format!("supervise {} begins with pid {}", env!("CARGO_PKG_VERSION"), me.pid));
     for (level, line) in &begun.warnings {
@@ -260,6 +241,7 @@ async fn drive(begun: &mut Begun, copy: Option<Box<dyn Write>>) -> Result<(), Su
         jobs_due: None,
         timers: BTreeMap::new(),
         records: Records::open(begun.db.clone(), begun.runs.clone()),
+        readers,
         by_handle: HashMap::new(),
         children: HashMap::new(),
         hooks: Hooks::default(),

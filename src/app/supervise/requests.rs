@@ -1,37 +1,28 @@
 //! The requests of clients.
 
-use std::{
-    io::{Read, Seek, SeekFrom},
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 
 use super::{
-    answer::{Followed, Reply, RequestAnswer, refuse},
+    answer::{Reply, RequestAnswer, refuse},
+    logs::{LogPart, LogSource, end_of, is_file},
     state::{Proc, Supervisor},
     waiters::{Goal, Waiter},
 };
 use crate::{
-    io::{
-        account, logread, proglog, sys,
-        tail::{self, Growing},
-    },
+    io::{account, proglog, sys},
     model::{
         jobs::JobInfo,
         machine::{Event, Illegal, Sequence, StopWhy},
         path::standard_stream,
         program::{ProcState, Stdin},
         wire::{
-            Channel, Code, Command, Last, NO_PROCESS, PROTOCOL, PidOf, Piece, Request, Response, ResultItem, SignalTo,
-            Targets, WireError, select,
+            Channel, Code, Command, NO_PROCESS, PROTOCOL, PidOf, Request, Response, ResultItem, SignalTo, Targets,
+            WireError, select,
         },
     },
 };
-
-/// Largest part of a log in one answer, in bytes.
-const LONGEST_TAIL: u64 = 1 << 20;
 
 /// The processes selected by a request.
 struct Meant {
@@ -107,20 +98,11 @@ impl Supervisor {
             }
             Command::Pid(of) => reply(RequestAnswer::One(self.pid(&of))),
             Command::Tail { name, channel, last, offset, follow, run } => {
-                reply(self.tail(&name, channel, last, offset, follow, run));
+                self.tail(&name, channel, run, LogPart { last, offset, follow }, reply);
             }
-            Command::Maintail { last, follow } => {
-                let path = self.config.server.logfile.clone();
-                let none = || WireError::new(Code::NoFile, "the supervisor keeps no log");
-                reply(
-                    path.ok_or_else(none)
-                        .and_then(|path| is_file(&path, "the activity log").map(|()| path))
-                        .and_then(|path| tail_of(&path, tail::open, None, last, None, follow))
-                        .unwrap_or_else(refuse),
-                );
-            }
+            Command::Maintail { last, follow } => self.own_tail(LogPart { last, offset: None, follow }, reply),
             Command::Clear(of) => reply(RequestAnswer::One(self.clear(&of))),
-            Command::Fg { name } => reply(self.attach(&name)),
+            Command::Fg { name } => self.attach(&name, reply),
             Command::Send { name, data } => reply(RequestAnswer::One(self.send(&name, &data))),
             Command::Avail => reply(RequestAnswer::One(self.avail())),
             Command::Version => reply(RequestAnswer::One(Response::done(json!({
@@ -425,76 +407,60 @@ impl Supervisor {
         }
     }
 
-    fn tail(
-        &self,
-        name: &str,
-        channel: Channel,
-        last: Last,
-        offset: Option<u64>,
-        follow: bool,
-        run: Option<i64>,
-    ) -> RequestAnswer {
-        let found = self.one(name).and_then(|(_, proc)| {
-            let none = || {
-                WireError::new(Code::NoFile, format!("its {} is not logged to a file", channel.as_str())).about(name)
-            };
-            let stream = if channel == Channel::Stdout { 1 } else { 2 };
+    /// Answers with a part of a log of a process, or of one of its runs.
+    fn tail(&self, name: &str, channel: Channel, run: Option<i64>, part: LogPart, reply: Reply) {
+        let source = self.one(name).and_then(|(_, proc)| {
             if let Some(task) = run {
-                let path = self.run_log(&proc.spec.full_name(), task).map_err(|error| error.about(name))?;
-                // The log contains both streams.
-                return tail_of(&path, logread::open_newest, None, last, offset, follow);
+                return Ok(LogSource::Run { db: self.db.clone(), process: proc.spec.full_name(), task });
             }
-            let path = self.log_path(&proc.spec, stream).ok_or_else(none)?;
-            is_file(&path, &format!("its {}", channel.as_str())).map_err(|error| error.about(name))?;
-            let answer = tail_of(&path, tail::open, Some(channel), last, offset, follow)?;
-            Ok(match answer {
-                RequestAnswer::Follow(response, logs) => {
-                    let followed = |log: Followed| Followed { file: log.file.written_by(&proc.writer), ..log };
-                    RequestAnswer::Follow(response, logs.into_iter().map(followed).collect())
-                }
-                other => other,
-            })
+            let what = channel.as_str();
+            let stream = if channel == Channel::Stdout { 1 } else { 2 };
+            let path = self.log_path(&proc.spec, stream);
+            let path =
+                path.ok_or_else(|| WireError::new(Code::NoFile, format!("its {what} is not logged to a file")))?;
+            is_file(&path, &format!("its {what}"))?;
+            Ok(LogSource::Stream { path, channel, writer: Arc::clone(&proc.writer) })
         });
-        found.unwrap_or_else(refuse)
-    }
-
-    /// Returns the log of one run of a process.
-    fn run_log(&self, name: &str, task: i64) -> Result<PathBuf, WireError> {
-        let found = super::task_of(&self.db, task);
-        let found = found.map_err(|error| WireError::new(Code::DbError, error.to_string()))?;
-        let Some(found) = found else {
-            return Err(WireError::new(Code::BadName, format!("no task {task}")));
-        };
-        match found.name {
-            Some(own) if own == name => {}
-            Some(other) if found.is_run => {
-                return Err(WireError::new(Code::BadName, format!("task {task} is a run of {other}")));
+        match source {
+            Ok(source) => {
+                let name = name.to_owned();
+                self.readers.run(move || reply(source.read(&part).unwrap_or_else(|error| refuse(error.about(name)))));
             }
-            Some(_) | None => {
-                return Err(WireError::new(Code::BadName, format!("task {task} is not a run of a program")));
-            }
+            Err(error) => reply(refuse(error.about(name))),
         }
-        found.log.ok_or_else(|| WireError::new(Code::NoFile, format!("task {task} has no log")))
     }
 
-    fn attach(&self, name: &str) -> RequestAnswer {
-        let attached = self.one(name).and_then(|(name, proc)| {
-            if !proc.machine.state().is_live() {
-                return Err(WireError::new(Code::NotRunning, "not running").about(name));
+    /// Answers with a part of the supervisor's own log.
+    fn own_tail(&self, part: LogPart, reply: Reply) {
+        let none = || WireError::new(Code::NoFile, "the supervisor keeps no log");
+        let path = self.config.server.logfile.clone().ok_or_else(none);
+        match path.and_then(|path| is_file(&path, "the activity log").map(|()| path)) {
+            Ok(path) => self.readers.run(move || reply(LogSource::Own(path).read(&part).unwrap_or_else(refuse))),
+            Err(error) => reply(refuse(error)),
+        }
+    }
+
+    /// Answers with the ends of the logs of a process, which its output follows.
+    fn attach(&self, name: &str, reply: Reply) {
+        let (name, proc) = match self.one(name) {
+            Ok((_, proc)) if !proc.machine.state().is_live() => {
+                return reply(refuse(WireError::new(Code::NotRunning, "not running").about(name)));
             }
-            let end = |channel: Channel, stream: u8| {
-                let path = self.log_path(&proc.spec, stream).filter(|path| standard_stream(path).is_none())?;
-                let file = tail::open(&path).ok();
-                let offset = file.as_ref().and_then(|file| file.metadata().ok()).map_or(0, |meta| meta.len());
-                Some(Followed { channel: Some(channel), file: Growing::new(path, file, offset, tail::open) })
-            };
-            let logs: Vec<Followed> =
-                [(Channel::Stdout, 1), (Channel::Stderr, 2)].into_iter().filter_map(|(c, s)| end(c, s)).collect();
-            let stdin = proc.spec.stdin == Stdin::Pipe;
-            let content = json!({ "process": self.info(&name), "stdin": stdin });
-            Ok(RequestAnswer::Attach(Response::done(content), logs, proc.spec.full_name()))
+            Ok(found) => found,
+            Err(error) => return reply(refuse(error)),
+        };
+        let log = |(channel, stream)| {
+            let path = self.log_path(&proc.spec, stream).filter(|path| standard_stream(path).is_none())?;
+            Some((channel, path))
+        };
+        let logs: Vec<(Channel, PathBuf)> =
+            [(Channel::Stdout, 1), (Channel::Stderr, 2)].into_iter().filter_map(log).collect();
+        let content = json!({ "process": self.info(&name), "stdin": proc.spec.stdin == Stdin::Pipe });
+        let full = proc.spec.full_name();
+        self.readers.run(move || {
+            let ends = logs.into_iter().map(|(channel, path)| end_of(channel, path)).collect();
+            reply(RequestAnswer::Attach(Response::done(content), ends, full));
         });
-        attached.unwrap_or_else(refuse)
     }
 
     fn send(&self, name: &str, data: &str) -> Response {
@@ -618,66 +584,4 @@ impl Supervisor {
 
 fn ranks_in_order(ranks: Vec<crate::model::machine::Rank>) -> Vec<String> {
     crate::model::machine::start_order(ranks)
-}
-
-/// Refuses a log that goes to a stream of the supervisor, which cannot be read.
-fn is_file(path: &Path, what: &str) -> Result<(), WireError> {
-    match standard_stream(path) {
-        None => Ok(()),
-        Some(_) => Err(WireError::new(Code::Unsupported, format!("{what} goes to {}, not to a file", path.display()))),
-    }
-}
-
-/// Returns the end of a log, or the part from an offset on.
-fn tail_of(
-    path: &Path,
-    open: fn(&Path) -> std::io::Result<std::fs::File>,
-    channel: Option<Channel>,
-    last: Last,
-    offset: Option<u64>,
-    follow: bool,
-) -> Result<RequestAnswer, WireError> {
-    let failed = |error: std::io::Error| match error.kind() {
-        std::io::ErrorKind::NotFound => WireError::new(Code::NoFile, format!("no log {} yet", path.display())),
-        _ => WireError::new(Code::Failed, format!("cannot read log {}: {error}", path.display())),
-    };
-    let mut file = open(path).map_err(failed)?;
-    let size = file.metadata().map_err(failed)?.len();
-    let (from, len) = match (offset, last) {
-        (Some(offset), Last::Bytes(bytes)) => (offset.min(size), bytes.min(LONGEST_TAIL)),
-        (Some(offset), Last::Lines(_)) => (offset.min(size), LONGEST_TAIL),
-        (None, Last::Bytes(bytes)) => (size.saturating_sub(bytes.min(LONGEST_TAIL)), bytes.min(LONGEST_TAIL)),
-        (None, Last::Lines(_)) => (size.saturating_sub(LONGEST_TAIL), LONGEST_TAIL),
-    };
-    let mut bytes = vec![];
-    file.seek(SeekFrom::Start(from)).map_err(failed)?;
-    (&file).take(len).read_to_end(&mut bytes).map_err(failed)?;
-    let mut start = from;
-    if let (None, Last::Lines(lines)) = (offset, last) {
-        let at = last_lines(&bytes, lines);
-        start += at as u64;
-        bytes.drain(..at);
-    }
-    let end = start + bytes.len() as u64;
-    let mut content = Piece { data: bytes, offset: Some(start), channel }.to_map();
-    content.insert("size".into(), size.into());
-    content.insert("truncated".into(), (start > 0).into());
-    let response = Response::done(Value::Object(content));
-    Ok(match follow {
-        true => {
-            let file = Growing::new(path.to_owned(), Some(file), end, open);
-            RequestAnswer::Follow(response, vec![Followed { channel, file }])
-        }
-        false => RequestAnswer::One(response),
-    })
-}
-
-/// Returns the offset of the last lines.
-fn last_lines(bytes: &[u8], lines: u64) -> usize {
-    let text = bytes.strip_suffix(b"\n").unwrap_or(bytes);
-    let mut ends = text.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1);
-    match lines {
-        0 => bytes.len(),
-        lines => ends.nth(usize::try_from(lines - 1).unwrap_or(usize::MAX)).unwrap_or(0),
-    }
 }

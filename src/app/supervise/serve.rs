@@ -17,7 +17,10 @@ use tokio::{
     time::timeout,
 };
 
-use super::answer::{Asked, Followed, Reply, RequestAnswer};
+use super::{
+    answer::{Asked, Followed, Reply, RequestAnswer},
+    logs::{Appended, Readers, more},
+};
 use crate::{
     app::web::{
         HttpConnection, Programs, Subject, SupervisorAnswer, Web,
@@ -32,7 +35,7 @@ use crate::{
         config::Config,
         program::ProcState,
         wire::{
-            Channel, Code, Command, EventFilter, EventKind, LineReader, MAX_LINE, Notice, Piece, Request, Response,
+            Channel, Code, Command, EventFilter, EventKind, LineReader, MAX_LINE, Notice, Request, Response,
             SUPERVISOR_ENDED, Subscriber, WireError, WireLine,
         },
     },
@@ -91,6 +94,8 @@ pub(super) struct Hub {
     identifier: watch::Sender<String>,
     /// Whether the supervisor has ended, for clients that wait for that.
     over: watch::Sender<bool>,
+    /// Threads that read followed logs.
+    readers: Readers,
 }
 
 /// The supervisor, as used by web pages.
@@ -119,7 +124,12 @@ impl Programs for PageLink {
 }
 
 impl Hub {
-    pub(super) fn new(requests: mpsc::UnboundedSender<Asked>, config: &Config, db: PathBuf) -> Rc<Hub> {
+    pub(super) fn new(
+        requests: mpsc::UnboundedSender<Asked>,
+        config: &Config,
+        db: PathBuf,
+        readers: Readers,
+    ) -> Rc<Hub> {
         let gate = Arc::new(AccessRules::default());
         let changes = watch::Sender::new(0);
         let identifier = watch::Sender::new(config.server.identifier.clone());
@@ -144,6 +154,7 @@ impl Hub {
             reserve: RefCell::default(),
             identifier,
             over: watch::Sender::new(false),
+            readers,
         })
     }
 
@@ -431,13 +442,26 @@ async fn follow<S: AsyncRead + AsyncWrite + Unpin>(
         if last.is_none() && !logs.is_empty() && logs.iter().all(|log| log.file.is_over()) {
             last = Some(if *over.borrow() { OVER } else { REMOVED }.to_owned());
         }
-        for log in &mut logs {
-            while let Some((bytes, from)) = log.file.more() {
-                if log.file.has_skipped() {
-                    let channel = log.channel.map(Channel::as_str);
+        loop {
+            let read = hub.readers.ask(move || (more(&mut logs), logs));
+            let appended = tokio::select! {
+                read = read => match read {
+                    Some((appended, back)) => {
+                        logs = back;
+                        appended
+                    }
+                    None => return Ok(()),
+                },
+                () = goes_away(stream) => return Ok(()),
+            };
+            if appended.is_empty() {
+                break;
+            }
+            for Appended { piece, skipped } in appended {
+                if skipped {
+                    let channel = piece.channel.map(Channel::as_str);
                     write(stream, &json!({ "skipped": true, "channel": channel }).to_string()).await?;
                 }
-                let piece = Piece { data: bytes, offset: Some(from), channel: log.channel };
                 write(stream, &Value::Object(piece.to_map()).to_string()).await?;
             }
         }
@@ -487,7 +511,7 @@ mod tests {
         let place = load::Where { file, found: false, start_dir: folder.path().to_owned() };
         let (config, _) = load::load(&place, &Overrides::default()).unwrap();
         let (requests, _asked) = mpsc::unbounded_channel();
-        let mut hub = Hub::new(requests, &config, folder.path().join("t.db"));
+        let mut hub = Hub::new(requests, &config, folder.path().join("t.db"), Readers::new());
         Rc::get_mut(&mut hub).unwrap().timeouts = timeouts;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {

@@ -10,7 +10,8 @@ use std::{
 };
 
 use super::{
-    activity::Activity, hooks::Hooks, listeners::Listeners, on_disk::OnDisk, records::Records, waiters::Waiter,
+    activity::Activity, hooks::Hooks, listeners::Listeners, logs::Readers, on_disk::OnDisk, records::Records,
+    waiters::Waiter,
 };
 use crate::{
     app::tree::Delivery,
@@ -159,6 +160,8 @@ pub(super) struct Supervisor {
     /// When changed job numbers are written: not one by one when many processes start at once.
     pub jobs_due: Option<Duration>,
     pub records: Records,
+    /// Threads that read logs for clients.
+    pub readers: Readers,
     /// Maps the handle of a run to its process.
     pub by_handle: HashMap<String, String>,
     /// Maps the pid of a child to the handle of the run whose shim it is.
