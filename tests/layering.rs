@@ -1,5 +1,6 @@
 //! Checks the architecture: imports go bin → app → io → model, each crate has its owners, only the programs print
-//! and exit, and no files import each other in a circle (`layering/circles.rs`). The sources are read as text, so that code that the compiler would allow is also found.
+//! and exit, and no files import each other in a circle (`layering/circles.rs`). The sources are read as text, so that code
+//! that the compiler would allow is also found.
 //!
 //! Tests inside the sources (`#[cfg(test)]`) are exempt.
 
@@ -655,4 +656,38 @@ fn columns_of_rows_have_types_and_are_read_once() {
     let files: Vec<&str> = sources.iter().filter(|(_, source)| parses(source)).map(|(file, _)| file.as_str()).collect();
     assert_eq!(files, READS_UPIDS, "the files that parse a UPID");
     assert!(parses("fn f(t: &str) { t.parse::<Upid>().ok(); }"));
+}
+
+/// Files of the supervisor whose work is done on threads of their own.
+const OFF_THE_RUNTIME: [&str; 2] = ["app/supervise/logs.rs", "app/supervise/records.rs"];
+
+/// Names whose use opens a database or a log.
+const WAITS: [&[&str]; 6] = [
+    &["Tasks", "::"],
+    &["Store", "::"],
+    &["tail", "::", "open"],
+    &["logread", "::"],
+    &["fs", "::", "read"],
+    &["fs", "::", "read_to_string"],
+];
+
+/// Returns where a file of the supervisor opens a database or reads a log on the thread of the runtime.
+fn waits_on_the_runtime(file: &str, source: &str) -> Vec<String> {
+    if !file.starts_with("app/supervise/") || OFF_THE_RUNTIME.contains(&file) {
+        return vec![];
+    }
+    let tokens = without_tests(&tokens(source));
+    let found = (0..tokens.len()).filter(|&i| WAITS.iter().any(|name| reads(&tokens, i, name)));
+    found.map(|i| format!("{file}:{}: {} waits; use a thread", tokens[i].line, tokens[i].text)).collect()
+}
+
+#[test]
+fn the_supervisor_neither_opens_databases_nor_reads_logs_on_its_thread() {
+    let found: Vec<String> =
+        sources("src").iter().flat_map(|(file, source)| waits_on_the_runtime(file, source)).collect();
+    assert!(found.is_empty(), "\n{}", found.join("\n"));
+    for source in ["fn f(p: &Path) { Tasks::open(p, LOCK); }", "fn f(p: &Path) { let log = tail::open(p); }"] {
+        assert_eq!(waits_on_the_runtime("app/supervise/requests.rs", source).len(), 1, "{source}");
+        assert_eq!(waits_on_the_runtime("app/supervise/logs.rs", source), [""; 0], "a thread of its own");
+    }
 }

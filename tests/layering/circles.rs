@@ -8,21 +8,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Token, Used, module_of, paths, reads, resolve, sources, tokens, without_tests};
 
-/// Circles that are not open yet: their files, and why. An entry goes when its circle is open.
-const NOT_OPEN_YET: &[(&[&str], &str)] = &[(
-    &[
-        "app/supervise/core.rs",
-        "app/supervise/hearing.rs",
-        "app/supervise/hooks.rs",
-        "app/supervise/listeners.rs",
-        "app/supervise/reloads.rs",
-        "app/supervise/requests.rs",
-        "app/supervise/serve.rs",
-        "app/supervise/waiters.rs",
-    ],
-    "all of them are methods of the supervisor, which holds the types of all of them",
-)];
-
 /// Imports from one file to another: for each pair, the names.
 type Imports = BTreeMap<(String, String), BTreeSet<String>>;
 
@@ -205,16 +190,8 @@ fn no_subjects_import_each_other_in_a_circle() {
 #[test]
 fn no_files_import_each_other_in_a_circle() {
     let imports = imports(&sources("src"));
-    let found = circles(&imports);
-    let is_allowed =
-        |circle: &BTreeSet<&str>| NOT_OPEN_YET.iter().any(|(files, _)| circle.iter().all(|file| files.contains(file)));
-    let new: Vec<String> =
-        found.iter().filter(|circle| !is_allowed(circle)).map(|circle| shown(circle, &imports)).collect();
-    assert!(new.is_empty(), "\n{}", new.join("\n"));
-    for (files, _) in NOT_OPEN_YET {
-        let is_there = found.iter().any(|circle| circle.iter().any(|file| files.contains(file)));
-        assert!(is_there, "this circle is open: delete it from NOT_OPEN_YET: {files:?}");
-    }
+    let found: Vec<String> = circles(&imports).iter().map(|circle| shown(circle, &imports)).collect();
+    assert!(found.is_empty(), "\n{}", found.join("\n"));
 }
 
 /// Returns the imports between small sources, each as `from -> to: names`.
