@@ -264,9 +264,9 @@ impl<P> SyncScheduler<P> {
             (None, true) => None,
             (None, false) => Some(self.rules.step),
             (Some(_), _) => {
-                let idle = self.remotes.iter().filter(|remote| !self.asked.contains_key(&remote.id));
-                // A remote that is due and not asked waits for the end of another one.
-                let next = idle.filter_map(|remote| self.due.get(&remote.id)).filter(|due| **due > now).min();
+                // A remote that is due is asked already, or waits for the end of another one.
+                let due = self.remotes.iter().filter_map(|remote| self.due.get(&remote.id));
+                let next = due.filter(|due| **due > now).min();
                 Some(next.map_or(IDLE, |due| due.saturating_sub(now)).max(SHORTEST))
             }
         }
