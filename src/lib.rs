@@ -27,6 +27,7 @@ pub mod model {
     pub mod feedback;
     #[cfg(feature = "supervise")]
     pub mod http;
+    pub mod identity;
     pub mod jobs;
     pub mod log;
     pub mod machine;
@@ -56,6 +57,7 @@ pub mod model {
 /// The outside world: each file owns one part of it.
 pub mod io {
     pub mod account;
+    pub mod bell;
     pub mod child;
     pub mod conffile;
     pub mod connect;

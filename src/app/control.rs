@@ -19,6 +19,7 @@ use super::{
         TaskFilter, TaskList, Tasks, Updated, WaitEnd, WaitOptions, Waited, last_lines,
     },
     show,
+    supervised::Supervisors,
     time_expr::{BadTime, parse_when},
     wait::{WaitError, Waiter},
 };
@@ -269,7 +270,7 @@ impl Desk<'_, '_> {
     fn kill(&mut self, wanted: &args::Kill) -> Done {
         let mut tasks = Tasks::open(&self.db, self.out.patience)?;
         let mut code = 0;
-        tasks.kill(&wanted.tasks, &wanted.how.options(), &mut |done| self.say_killed(done, &mut code))?;
+        tasks.kill(&wanted.tasks, &wanted.how.options(), &Supervisors, &mut |done| self.say_killed(done, &mut code))?;
         Ok(code)
     }
 
@@ -277,7 +278,8 @@ impl Desk<'_, '_> {
         let mut tasks = Tasks::open(&self.db, self.out.patience)?;
         let mut code = 0;
         let options = wanted.how.options();
-        let found = tasks.kill_named(&wanted.name, &options, &mut |done| self.say_killed(done, &mut code))?;
+        let found =
+            tasks.kill_named(&wanted.name, &options, &Supervisors, &mut |done| self.say_killed(done, &mut code))?;
         if found == 0 { Err(ControlError::NoSuchName(wanted.name.clone())) } else { Ok(code) }
     }
 

@@ -411,7 +411,16 @@ impl Engine {
 
     /// Records processes that cannot be killed, once for each. The task continues until they end by themselves.
     pub fn note_refused(&mut self, refused: Vec<Process>) {
-        let Some(why) = tree::note_refused(refused, &mut self.report, self.output.as_mut()) else { return };
+        let is_known = refused.iter().all(|process| self.report.refused.contains(process));
+        if refused.is_empty() || is_known {
+            return;
+        }
+        let why = tree::describe(&refused);
+        if let Some(output) = &mut self.output {
+            output.note(&format!("cannot be ended: {why}"));
+        }
+        self.report.refused = refused;
+        self.report.status.clone_from(&why);
         self.publish();
         self.refusal = Some(why);
     }

@@ -205,7 +205,8 @@ impl LaunchArgs {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::spec::KILL_AFTER, *};
+    use super::*;
+    use crate::model::task::KILL_AFTER;
     use clap::CommandFactory;
 
     fn read(words: &[&str]) -> Result<LaunchArgs, clap::Error> {

@@ -15,6 +15,7 @@ mod log;
 mod record;
 mod reserve;
 mod snapshot;
+mod supervision;
 mod update;
 mod verify;
 mod wait;
@@ -52,6 +53,7 @@ pub use self::log::{FoundLog, LogError, LogExtent, LogWatch, plain_line, why_non
 pub(super) use self::log::{TaskLogRef, last_lines, log_of};
 pub use self::reserve::{Reservation, Reserved};
 pub use self::snapshot::Snapshot;
+pub use self::supervision::{NotAsked, Supervision};
 pub use self::update::Updated;
 pub use self::verify::Verification;
 pub use self::wait::{WaitEnd, WaitOptions, Waited};

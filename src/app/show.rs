@@ -20,9 +20,8 @@ use crate::io::{
 };
 use crate::model::{
     query::Page,
-    shim::supervised_text,
     stats::Summary,
-    task::{HistoryRow, Outcome, RemoteTaskRef, Status, Stored, TaskRef, Timestamp, size, span},
+    task::{HistoryRow, Outcome, RemoteTaskRef, Status, Stored, TaskRef, Timestamp, size, span, supervised_text},
     upid::Upid,
 };
 

@@ -8,7 +8,7 @@ use std::{
 
 use crate::model::{
     log::LOG_MAX,
-    task::{Signal, TaskRef},
+    task::{KILL_AFTER, Signal, TaskRef},
 };
 
 /// What to do if a task with the same name is already running.
@@ -134,5 +134,3 @@ impl Spec {
 
 /// Default timeout of a task that gives feedback.
 pub const TIMEOUT: Duration = Duration::from_secs(30);
-/// Default grace period.
-pub const KILL_AFTER: Duration = Duration::from_secs(5);

@@ -5,6 +5,7 @@
 
 use std::{io, path::Path, time::Duration};
 
+use super::service::{NotAsked, Supervision};
 use crate::{
     io::{
         account,
@@ -15,7 +16,7 @@ use crate::{
     },
     model::{
         shim::{Run, SupervisorId},
-        task::Task,
+        task::{Signal, Task},
         wire::{Code, Command, Request, Response, Targets},
     },
 };
@@ -25,59 +26,18 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A task that is a run of a supervised process.
 #[derive(Debug)]
-pub(super) struct Supervised {
+struct Supervised {
     process: String,
     /// The owner of the run folder.
     owner: u32,
     supervisor: Option<SupervisorId>,
 }
 
-/// Why the supervisor could not be asked.
-#[derive(Debug, thiserror::Error)]
-pub enum NotAsked {
-    /// The supervisor is dead.
-    #[error("its supervisor is not running; start the supervisor, or use --force")]
-    NoSupervisor,
-    /// It is unknown whether there is a supervisor.
-    #[error("cannot determine whether a supervisor manages it: {0}; try again, or use --force")]
-    Unreadable(io::Error),
-    /// The supervisor has no socket.
-    #[error("its supervisor (pid {0}) has no [unix_http_server], so it cannot be asked; use --force")]
-    NoSocket(i32),
-    /// The supervisor cannot be reached.
-    #[error("its supervisor (pid {0}) cannot be asked: {1}; use --force")]
-    Unreachable(i32, ConnectError),
-    /// The socket belongs to another user.
-    #[error(
-        "its supervisor (pid {0}) was not asked: its socket belongs to {1}, and its runs to {2}; \
-         use supervise stop, or --force"
-    )]
-    OtherUser(i32, String, String),
-    /// The supervisor requires a password.
-    #[error("its supervisor (pid {0}) requires a password: use supervise stop {1:?}, or --force")]
-    Unauthorized(i32, String),
-    /// The supervisor refused.
-    #[error("refused by its supervisor (pid {0}): {1}")]
-    Refused(i32, String),
-    /// The supervisor does not take a signal.
-    #[error("its supervisor uses the stopsignal of the program; omit --signal, or use --force")]
-    OwnSignal,
-}
-
-/// The reply of a supervisor to a stop.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum SupervisorReply {
-    /// The supervisor stops the process.
-    Stops,
-    /// The supervisor does not know the process, and will not restart it.
-    Unknown,
-}
-
 /// Returns the supervised process of which this task is a run; `None` if it is not supervised.
 ///
 /// # Errors
 /// [`NotAsked::Unreadable`]
-pub(super) fn of_task(db: &Path, task: &Task) -> Result<Option<Supervised>, NotAsked> {
+fn of_task(db: &Path, task: &Task) -> Result<Option<Supervised>, NotAsked> {
     let Some((runs, owner)) = RunDir::look(db) else { return Ok(None) };
     // A disowned run has no file any more.
     let text = match runs.read(&task.handle) {
@@ -90,9 +50,19 @@ pub(super) fn of_task(db: &Path, task: &Task) -> Result<Option<Supervised>, NotA
     Ok(run.map(|run| Supervised { process: run.process, owner, supervisor: alive_in(&runs) }))
 }
 
-/// Returns the live supervisor of this database, if there is one.
-pub(super) fn supervisor_of(db: &Path) -> Option<SupervisorId> {
-    alive_in(&RunDir::look(db)?.0)
+/// The supervisors of this host, found by their run folders and asked over their sockets.
+#[derive(Clone, Copy, Debug)]
+pub struct Supervisors;
+
+impl Supervision for Supervisors {
+    fn supervisor_of(&self, db: &Path) -> Option<i32> {
+        Some(alive_in(&RunDir::look(db)?.0)?.process.pid)
+    }
+
+    fn stop(&self, db: &Path, task: &Task, signal: Option<Signal>, now: bool) -> Result<bool, NotAsked> {
+        let Some(supervised) = of_task(db, task)? else { return Ok(false) };
+        if signal.is_some() { Err(NotAsked::OwnSignal) } else { supervised.stop(now) }
+    }
 }
 
 fn alive_in(runs: &RunDir) -> Option<SupervisorId> {
@@ -107,17 +77,18 @@ fn alive_in(runs: &RunDir) -> Option<SupervisorId> {
 }
 
 impl Supervised {
-    /// Requests the supervisor to stop the process, without waiting for the end.
+    /// Requests the supervisor to stop the process, without waiting for the end. Returns false if the supervisor does not
+    /// know the process, and so will not restart it.
     ///
     /// # Errors
     /// [`NotAsked`]
-    pub(super) fn stop(&self, now: bool) -> Result<SupervisorReply, NotAsked> {
+    fn stop(&self, now: bool) -> Result<bool, NotAsked> {
         let supervisor = self.supervisor.as_ref().ok_or(NotAsked::NoSupervisor)?;
         let pid = supervisor.process.pid;
         let path = supervisor.socket.as_ref().ok_or(NotAsked::NoSocket(pid))?;
         let command = Command::Stop { of: Targets::processes([&self.process]), now };
         let request = Request { wait: false, ..Request::new(command) };
-        let unreachable = |error| NotAsked::Unreachable(pid, error);
+        let unreachable = |error: ConnectError| NotAsked::Unreachable(pid, error.into());
         let mut socket = Socket::connect(path, Some(RESPONSE_TIMEOUT)).map_err(unreachable)?;
         if self.owner != account::own_uid() {
             // The path may lead to the supervisor of a user who does not trust the owner of the
@@ -131,14 +102,14 @@ impl Supervised {
         }
         socket.send(&request.to_line()).map_err(unreachable)?;
         let line = socket.line(Some(RESPONSE_TIMEOUT), None).map_err(unreachable)?;
-        let response = Response::parse(&line.ok_or(NotAsked::Unreachable(pid, ConnectError::Closed))?)
+        let response = Response::parse(&line.ok_or(NotAsked::Unreachable(pid, ConnectError::Closed.into()))?)
             .map_err(|error| NotAsked::Refused(pid, error.to_string()))?;
         match response.error {
-            None => Ok(SupervisorReply::Stops),
+            None => Ok(true),
             Some(error) => match error.code {
                 // The process is ending by itself, or just has.
-                Code::NotRunning | Code::Stopping => Ok(SupervisorReply::Stops),
-                Code::BadName => Ok(SupervisorReply::Unknown),
+                Code::NotRunning | Code::Stopping => Ok(true),
+                Code::BadName => Ok(false),
                 Code::Unauthorized => Err(NotAsked::Unauthorized(pid, self.process.clone())),
                 _ => Err(NotAsked::Refused(pid, error.message)),
             },

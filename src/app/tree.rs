@@ -5,12 +5,10 @@
 
 use std::io;
 
-use super::output::TaskOutput;
 use crate::{
     io::{
         child,
         process::{self, Stat},
-        spool::SelfReport,
         sys,
     },
     model::task::{Process, Signal},
@@ -24,7 +22,7 @@ const NAMED: usize = 3;
 /// A process that cannot be examined for lack of descriptors or memory was neither reached nor refused: the delivery
 /// must be sent again.
 #[derive(Debug)]
-pub(super) struct Delivery {
+pub struct Delivery {
     /// The signal.
     pub signal: Signal,
     /// Processes that received the signal.
@@ -99,46 +97,26 @@ fn send(process: Process, is_child: bool, signal: Signal) -> Sent {
 }
 
 /// Returns the targets for [`Delivery::send`].
-pub(super) fn targets(tree: &[Stat]) -> impl Iterator<Item = (Process, bool)> {
+pub fn targets(tree: &[Stat]) -> impl Iterator<Item = (Process, bool)> {
     tree.iter().map(|stat| (stat.process, stat.ppid == child::own_pid()))
 }
 
 /// Sends a signal to each of these descendants of this process. Returns those that may not be signalled.
-pub(super) fn signal_each(tree: &[Stat], signal: Signal) -> Vec<Process> {
+pub fn signal_each(tree: &[Stat], signal: Signal) -> Vec<Process> {
     let mut delivery = Delivery::new(signal);
     delivery.send(targets(tree));
     delivery.refused
 }
 
-/// Records processes that cannot be killed in the report of their task and in its log. Returns a message of one line,
-/// or `None` if all of them are known already.
-pub(super) fn note_refused(
-    refused: Vec<Process>,
-    story: &mut SelfReport,
-    output: Option<&mut TaskOutput>,
-) -> Option<String> {
-    let is_known = refused.iter().all(|process| story.refused.contains(process));
-    if refused.is_empty() || is_known {
-        return None;
-    }
-    let why = describe(&refused);
-    if let Some(output) = output {
-        output.note(&format!("cannot be ended: {why}"));
-    }
-    story.refused = refused;
-    story.status.clone_from(&why);
-    Some(why)
-}
-
 /// Returns in one line which processes cannot be ended, why, and the remedy.
-pub(super) fn describe(refused: &[Process]) -> String {
+pub fn describe(refused: &[Process]) -> String {
     let pids: Vec<String> = refused.iter().map(|process| process.pid.to_string()).collect();
     let them = if refused.len() > 1 { "them" } else { "it" };
     format!("{}; end {them} as that user: kill -KILL {}", name_them(refused), pids.join(" "))
 }
 
 /// Returns the names of the first processes, with their users.
-pub(super) fn name_them(processes: &[Process]) -> String {
+pub fn name_them(processes: &[Process]) -> String {
     let name = |process: &Process| match process::name_and_owner(process.pid) {
         Some((name, owner)) => format!("process {} ({name}) belongs to {}", process.pid, sys::login_of(owner)),
         None => format!("process {} may not be signalled", process.pid),

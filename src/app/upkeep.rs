@@ -9,6 +9,7 @@ use super::{
     control_args as args,
     service::{Check, ClearFilter, Cleared, Contents, Freshness, Tasks, Verification, whole_seconds},
     show,
+    supervised::Supervisors,
 };
 use crate::{
     io::sys,
@@ -190,7 +191,7 @@ impl Desk<'_, '_> {
     }
 
     pub(super) fn initialize(&mut self, wanted: &args::Initialize) -> Done {
-        let mut tasks = Tasks::open_to_initialize(&self.db, self.out.patience, wanted.sure.dry_run)?;
+        let mut tasks = Tasks::open_to_initialize(&self.db, self.out.patience, wanted.sure.dry_run, &Supervisors)?;
         let Contents { own, of_remotes } = tasks.contents()?;
         let what = format!(
             "all of {}: {} with {}, {} of other hosts",

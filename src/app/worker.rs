@@ -55,7 +55,6 @@ use super::{
     db::{self, DbError},
     engine::ClaimedTask,
     reconcile,
-    spec::KILL_AFTER,
 };
 use crate::{
     io::{
@@ -67,7 +66,7 @@ use crate::{
     },
     model::{
         log::LOG_MAX,
-        task::{Asker, End, EndedBy, Outcome, Signal, Stored, Tick},
+        task::{Asker, End, EndedBy, KILL_AFTER, Outcome, Signal, Stored, Tick},
     },
 };
 

@@ -20,7 +20,7 @@ use nix::{
     unistd::{Gid, Uid, geteuid, getgroups, getresgid, getresuid, getuid, setgid, setgroups, setuid},
 };
 
-use crate::model::shim::Identity;
+use crate::model::identity::Identity;
 
 /// The files of users and groups.
 const USERS: &str = "/etc/passwd";

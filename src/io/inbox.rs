@@ -45,10 +45,6 @@ pub enum Notice {
     Request,
 }
 
-/// The signal by which `control` announces a request in the spool. Its default disposition is to be
-/// ignored, so that it does no harm to a launcher that is not ready yet.
-pub const REQUEST: Signal = Signal(23);
-
 /// Signals that are read even if they were ignored at the start: they do not end a launcher.
 const ALWAYS_READ: [NixSignal; 9] = [
     NixSignal::SIGUSR1,

@@ -10,26 +10,26 @@
 //! itself, if there is one: a service that is wrapped in `launch` reaches its manager.
 
 use std::{
-    io::{self, ErrorKind, IoSliceMut},
+    io::{self, IoSliceMut},
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
 };
 
 use nix::{
     errno::Errno,
     sys::socket::{
-        AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr, UnixCredentials, bind, connect,
-        recvmsg, send, sendto, setsockopt, socket, sockopt::PassCred,
+        AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr, UnixCredentials, bind, recvmsg,
+        sendto, setsockopt, socket, sockopt::PassCred,
     },
     unistd::geteuid,
 };
 use rustix::rand::{GetRandomFlags, getrandom};
 
+use crate::model::notify::{LOOK_FOR_REQUEST, socket_name};
+
 /// The environment variable that names the socket.
 pub const VARIABLE: &str = "NOTIFY_SOCKET";
 /// Longest message; systemd's own limit.
 const LONGEST: usize = 4096;
-/// Announces a request in the spool. Never passed on: it is internal to taskwatcher.
-const LOOK_FOR_REQUEST: &[u8] = b"X_TASKWATCHER_REQUEST=1";
 /// Longest message of a supervisor.
 const LONGEST_COMMAND: usize = 64 << 10;
 
@@ -88,38 +88,6 @@ pub fn send_command(name: &str, message: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Notifies a launcher that no signal reaches, because it runs in another pid namespace.
-#[derive(Debug)]
-pub struct Bell {
-    socket: OwnedFd,
-}
-
-impl Bell {
-    /// Connects to the launcher that listens at the address of a [`Notify`].
-    ///
-    /// # Errors
-    /// When no launcher listens there in this network namespace, or the address is not one of a
-    /// [`Notify`]: addresses come from a file that may belong to another user, who could name the
-    /// socket of another program there.
-    pub fn find(address: &str) -> io::Result<Bell> {
-        let name = address.strip_prefix('@').filter(|name| is_notify_name(name));
-        let name = name.ok_or_else(|| io::Error::new(ErrorKind::InvalidInput, "not the address of a launcher"))?;
-        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-        let socket = socket(AddressFamily::Unix, SockType::Datagram, flags, None)?;
-        connect(socket.as_raw_fd(), &UnixAddr::new_abstract(name.as_bytes())?)?;
-        Ok(Bell { socket })
-    }
-
-    /// Makes the launcher check for a request in the spool.
-    ///
-    /// # Errors
-    /// When the launcher is gone, or its queue is full.
-    pub fn ring(&self) -> io::Result<()> {
-        send(self.socket.as_raw_fd(), LOOK_FOR_REQUEST, MsgFlags::MSG_DONTWAIT)?;
-        Ok(())
-    }
-}
-
 /// Sends a message to the service manager that started this program, if there is one.
 pub fn notify_manager(message: &str) {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
@@ -135,17 +103,6 @@ fn command_socket_name(name: &str) -> String {
     format!("taskwatcher-run-{name}")
 }
 
-/// Returns the name of a [`Notify`] socket.
-fn notify_name(random: u64) -> String {
-    format!("taskwatcher-{random:016x}")
-}
-
-/// Whether the name has the form of [`notify_name`].
-fn is_notify_name(name: &str) -> bool {
-    let random = name.strip_prefix("taskwatcher-").and_then(|digits| u64::from_str_radix(digits, 16).ok());
-    random.is_some_and(|random| notify_name(random) == name)
-}
-
 fn listen(name: &str) -> io::Result<OwnedFd> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let socket = socket(AddressFamily::Unix, SockType::Datagram, flags, None)?;
@@ -159,7 +116,7 @@ fn listen(name: &str) -> io::Result<OwnedFd> {
 pub enum Heard {
     /// A message of an accepted sender, cut at the size limit.
     Message(Vec<u8>),
-    /// A request waits in the spool: see [`Bell`].
+    /// A request waits in the spool: see `io::bell`.
     Request,
     /// A message of another sender, which was discarded.
     Stranger,
@@ -204,7 +161,7 @@ impl Notify {
         let mut bytes = [0; 8];
         // So few bytes are never returned in part.
         getrandom(&mut bytes, GetRandomFlags::empty())?;
-        let name = notify_name(u64::from_ne_bytes(bytes));
+        let name = socket_name(u64::from_ne_bytes(bytes));
         Ok(Notify { socket: listen(&name)?, address: format!("@{name}"), outer: outer() })
     }
 
@@ -248,7 +205,10 @@ fn outer() -> Option<UnixAddr> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::ErrorKind;
+
     use super::*;
+    use crate::io::bell::Bell;
 
     #[test]
     fn a_bell_is_found_at_the_address_of_a_launcher_alone() {

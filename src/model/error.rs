@@ -1,6 +1,7 @@
-//! Kinds of errors, for programs that read no English: what the exit code, the HTTP status and the code on the wire say.
+//! Kinds of errors, for programs that read no English: what the exit code and the HTTP status say.
+//! The code on the wire is `Code::of`.
 
-use super::{task::exit_code, wire::Code};
+use super::task::exit_code;
 
 /// What kind of error a call of the service failed with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,29 +133,6 @@ impl ErrorKind {
             ErrorKind::TimedOut | ErrorKind::Interrupted => 504,
         }
     }
-
-    /// Returns the code of the protocol.
-    pub fn wire_code(self) -> Code {
-        match self {
-            ErrorKind::Usage | ErrorKind::Method | ErrorKind::ContentType | ErrorKind::SlowRequest => Code::BadRequest,
-            ErrorKind::Unauthorized => Code::Unauthorized,
-            ErrorKind::Denied => Code::Forbidden,
-            ErrorKind::NotFound => Code::BadName,
-            ErrorKind::NoDatabase | ErrorKind::NothingYet => Code::NoFile,
-            ErrorKind::TooLarge => Code::TooLarge,
-            ErrorKind::Unsupported | ErrorKind::OtherProtocol => Code::Unsupported,
-            ErrorKind::ShutDown => Code::ShuttingDown,
-            ErrorKind::Database => Code::DbError,
-            ErrorKind::TimedOut | ErrorKind::Interrupted => Code::Timeout,
-            ErrorKind::NotUp | ErrorKind::NotRunning => Code::NotRunning,
-            ErrorKind::Conflict
-            | ErrorKind::Busy
-            | ErrorKind::Unreachable
-            | ErrorKind::StateUnknown
-            | ErrorKind::System
-            | ErrorKind::Failed => Code::Failed,
-        }
-    }
 }
 
 #[cfg(test)]
@@ -179,20 +157,5 @@ mod tests {
         assert_eq!(of(7), [ErrorKind::NotRunning]);
         assert_eq!(of(130), [ErrorKind::Interrupted]);
         assert_eq!(of(1).len(), ErrorKind::ALL.len() - 9, "all others are 1");
-    }
-
-    #[test]
-    fn an_error_of_the_database_and_a_busy_server_have_different_codes() {
-        let codes = [ErrorKind::Database, ErrorKind::Busy, ErrorKind::ShutDown].map(|kind| kind.wire_code().as_str());
-        assert_eq!(codes, ["DB_ERROR", "FAILED", "SHUTTING_DOWN"]);
-    }
-
-    #[test]
-    fn status_and_code_are_of_one_class() {
-        for kind in ErrorKind::ALL {
-            let (status, of_code) = (kind.http_status(), kind.wire_code().status());
-            let is_own = matches!(kind, ErrorKind::Conflict);
-            assert!(is_own || status / 100 == of_code / 100, "{kind:?}: {status} and {of_code}");
-        }
     }
 }

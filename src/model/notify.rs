@@ -1,5 +1,19 @@
 //! Messages of a service to its manager (`sd_notify(3)`): the part that taskwatcher uses.
 
+/// Announces a request in the spool. Never passed on to a manager: it is internal to taskwatcher.
+pub const LOOK_FOR_REQUEST: &[u8] = b"X_TASKWATCHER_REQUEST=1";
+
+/// Returns the name of a launcher's notify socket, without the `@` of its address.
+pub fn socket_name(random: u64) -> String {
+    format!("taskwatcher-{random:016x}")
+}
+
+/// Whether the name has the form of [`socket_name`].
+pub fn is_socket_name(name: &str) -> bool {
+    let random = name.strip_prefix("taskwatcher-").and_then(|digits| u64::from_str_radix(digits, 16).ok());
+    random.is_some_and(|random| socket_name(random) == name)
+}
+
 /// The known fields of one message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NotifyMessage {

@@ -10,20 +10,8 @@ use std::{fmt, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+pub use super::identity::Identity;
 use super::task::{Exit, Process, Signal, Tick};
-
-/// The user a command runs as; looked up and checked by the supervisor.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Identity {
-    /// Login name, for messages.
-    pub name: String,
-    /// User id.
-    pub uid: u32,
-    /// Group id.
-    pub gid: u32,
-    /// Supplementary groups, including the primary group.
-    pub groups: Vec<u32>,
-}
 
 /// A log file of a program, shared by its successive runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -143,19 +131,6 @@ impl RunSpec {
         })
         .to_string()
     }
-}
-
-/// Formats [`RunSpec::supervised`] of a task for people, with whether the end was expected.
-pub fn supervised_text(of: &serde_json::Value) -> String {
-    let text = |key: &str| of[key].as_str().unwrap_or("?");
-    let attempt = of["attempt"].as_u64().unwrap_or(1);
-    let expected = match of["expected"].as_bool() {
-        None => "",
-        Some(true) => "; its end was expected",
-        Some(false) => "; its end was not expected",
-    };
-    let (process, program, group) = (text("process"), text("program"), text("group"));
-    format!("process {process} of program {program} in group {group}, start {attempt}{expected}")
 }
 
 /// A failed start.

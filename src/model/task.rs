@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 pub use self::cause::{Asker, Cause, EndedBy};
 pub use self::outcome::{Class, Ended, Exit, NotRunnable, Outcome, cannot_run};
 pub use self::reference::{BadRemoteName, BadTaskRef, RemoteName, RemoteTaskRef, TaskRef};
-pub use self::row::{End, HistoryRow, Signs, Task, argv_json, argv_of_json};
+pub use self::row::{End, HistoryRow, KILL_AFTER, Signs, Task, argv_json, argv_of_json, supervised_text};
 pub use self::signal::{BadSignal, Signal};
 pub use self::status::{Status, share};
 pub use self::stored::{OfText, Stored};

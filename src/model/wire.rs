@@ -21,7 +21,7 @@ pub use select::{ProcessEntry, Selection, full_name, select};
 pub use stream::{Followed, Piece, SUPERVISOR_ENDED};
 pub use strict::BadJson;
 
-use super::{machine::Refusal, program::ProcState};
+use super::{error::ErrorKind, machine::Refusal, program::ProcState};
 
 /// Version of this protocol, in the response to `version`.
 pub const PROTOCOL: u64 = 1;
@@ -149,6 +149,29 @@ impl Code {
             Code::Timeout => "TIMEOUT",
             Code::Unsupported => "UNSUPPORTED",
             Code::DbError => "DB_ERROR",
+        }
+    }
+
+    /// Returns the code that stands for a kind of error.
+    pub fn of(kind: ErrorKind) -> Code {
+        match kind {
+            ErrorKind::Usage | ErrorKind::Method | ErrorKind::ContentType | ErrorKind::SlowRequest => Code::BadRequest,
+            ErrorKind::Unauthorized => Code::Unauthorized,
+            ErrorKind::Denied => Code::Forbidden,
+            ErrorKind::NotFound => Code::BadName,
+            ErrorKind::NoDatabase | ErrorKind::NothingYet => Code::NoFile,
+            ErrorKind::TooLarge => Code::TooLarge,
+            ErrorKind::Unsupported | ErrorKind::OtherProtocol => Code::Unsupported,
+            ErrorKind::ShutDown => Code::ShuttingDown,
+            ErrorKind::Database => Code::DbError,
+            ErrorKind::TimedOut | ErrorKind::Interrupted => Code::Timeout,
+            ErrorKind::NotUp | ErrorKind::NotRunning => Code::NotRunning,
+            ErrorKind::Conflict
+            | ErrorKind::Busy
+            | ErrorKind::Unreachable
+            | ErrorKind::StateUnknown
+            | ErrorKind::System
+            | ErrorKind::Failed => Code::Failed,
         }
     }
 
@@ -670,6 +693,21 @@ pub(crate) mod tests {
         #[test]
         fn any_bytes_are_a_response_or_an_error(bytes in any::<Vec<u8>>()) {
             let _ = Response::parse(&bytes);
+        }
+    }
+
+    #[test]
+    fn an_error_of_the_database_and_a_busy_server_have_different_codes() {
+        let codes = [ErrorKind::Database, ErrorKind::Busy, ErrorKind::ShutDown].map(|kind| Code::of(kind).as_str());
+        assert_eq!(codes, ["DB_ERROR", "FAILED", "SHUTTING_DOWN"]);
+    }
+
+    #[test]
+    fn status_and_code_are_of_one_class() {
+        for kind in ErrorKind::ALL {
+            let (status, of_code) = (kind.http_status(), Code::of(kind).status());
+            let is_own = matches!(kind, ErrorKind::Conflict);
+            assert!(is_own || status / 100 == of_code / 100, "{kind:?}: {status} and {of_code}");
         }
     }
 }

@@ -2,9 +2,9 @@
 
 use std::{path::Path, time::Duration};
 
-use super::{ServiceError, Tasks, system, whole_seconds};
+use super::{ServiceError, Supervision, Tasks, system, whole_seconds};
 use crate::{
-    app::{db, reconcile, supervised},
+    app::{db, reconcile},
     io::{
         logtree,
         store::{self, LockTimeout, Named},
@@ -88,9 +88,14 @@ impl Tasks {
     ///
     /// # Errors
     /// [`ServiceError::Supervised`], or the database cannot be opened or created.
-    pub fn open_to_initialize(db: &Path, patience: LockTimeout, only_look: bool) -> Result<Tasks, ServiceError> {
-        if let Some(supervisor) = supervised::supervisor_of(db) {
-            return Err(ServiceError::Supervised(db.to_owned(), supervisor.process.pid));
+    pub fn open_to_initialize(
+        db: &Path,
+        patience: LockTimeout,
+        only_look: bool,
+        supervision: &dyn Supervision,
+    ) -> Result<Tasks, ServiceError> {
+        if let Some(pid) = supervision.supervisor_of(db) {
+            return Err(ServiceError::Supervised(db.to_owned(), pid));
         }
         let open = if only_look { db::open } else { db::open_or_create };
         Ok(Tasks { db: db.to_owned(), store: open(db, patience)? })

@@ -10,19 +10,16 @@ use std::{
     time::Duration,
 };
 
-use super::{Found, ServiceError, Tasks, find};
+use super::{Found, NotAsked, ServiceError, Supervision, Tasks, find};
 use crate::{
     app::{
         reconcile::{self, Live},
-        spec::KILL_AFTER,
-        supervised::{self, NotAsked, SupervisorReply},
         tree,
         wait::{WaitError, Waiter},
     },
     io::{
+        bell::Bell,
         child,
-        inbox::REQUEST,
-        notify::Bell,
         process::{self, SignalAnswer},
         spool::{Request, Spool, Use},
         store::{LockTimeout, Store, StoreError},
@@ -31,7 +28,9 @@ use crate::{
     model::{
         ansi::clean,
         error::ErrorKind,
-        task::{Asker, End, EndedBy, Outcome, Process, Signal, Status, Stored, Task, TaskId, TaskRef, Timestamp},
+        task::{
+            Asker, End, EndedBy, KILL_AFTER, Outcome, Process, Signal, Status, Stored, Task, TaskId, TaskRef, Timestamp,
+        },
         upid::Upid,
     },
 };
@@ -235,6 +234,7 @@ impl Tasks {
         &mut self,
         tasks: &[TaskRef],
         how: &KillOptions,
+        supervision: &dyn Supervision,
         reports: &mut Reports<'_>,
     ) -> Result<(), ServiceError> {
         let survey = reconcile::survey(&mut self.store)?;
@@ -248,7 +248,7 @@ impl Tasks {
                 None => reports(Err(KillError::NoSuchTask(task.clone())))?,
             }
         }
-        Ok(self.end_all(&found, how, reports)?)
+        Ok(self.end_all(&found, how, supervision, reports)?)
     }
 
     /// Ends all tasks of a name. Returns how many there are.
@@ -259,17 +259,24 @@ impl Tasks {
         &mut self,
         name: &str,
         how: &KillOptions,
+        supervision: &dyn Supervision,
         reports: &mut Reports<'_>,
     ) -> Result<usize, ServiceError> {
         let survey = reconcile::survey(&mut self.store)?;
         let named: Vec<Live> = survey.live.into_iter().filter(|live| live.task.name == name).collect();
-        self.end_all(&named, how, reports)?;
+        self.end_all(&named, how, supervision, reports)?;
         Ok(named.len())
     }
 
-    fn end_all(&mut self, tasks: &[Live], how: &KillOptions, reports: &mut Reports<'_>) -> io::Result<()> {
+    fn end_all(
+        &mut self,
+        tasks: &[Live],
+        how: &KillOptions,
+        supervision: &dyn Supervision,
+        reports: &mut Reports<'_>,
+    ) -> io::Result<()> {
         let Tasks { db, store } = self;
-        let mut ender = Ender { db, store };
+        let mut ender = Ender { db, store, supervision };
         let mut waiting = Vec::new();
         let signal = if how.now { Some(Signal::KILL) } else { how.signal };
         let named = |live: &Live| TaskRef::Id(TaskId(live.task.id));
@@ -309,20 +316,14 @@ impl Tasks {
 struct Ender<'t> {
     db: &'t Path,
     store: &'t mut Store,
+    supervision: &'t dyn Supervision,
 }
 
 impl Ender<'_> {
     /// Whether a supervisor keeps the task running and was asked to stop it. If the task were ended directly, the
     /// supervisor would start it again.
     fn asks_its_supervisor(&self, live: &Live, how: &KillOptions) -> Result<bool, EndError> {
-        if how.force {
-            return Ok(false);
-        }
-        let Some(supervised) = supervised::of_task(self.db, &live.task)? else { return Ok(false) };
-        if how.signal.is_some() {
-            return Err(NotAsked::OwnSignal.into());
-        }
-        Ok(supervised.stop(how.now)? == SupervisorReply::Stops)
+        if how.force { Ok(false) } else { Ok(self.supervision.stop(self.db, &live.task, how.signal, how.now)?) }
     }
 
     fn ask(&mut self, live: &Live, signal: Option<Signal>) -> Result<Asked, EndError> {
@@ -380,7 +381,7 @@ impl Ender<'_> {
         }
         let reach = Reach::of(self.db, self.store);
         // If the launcher is gone meanwhile, the wait for its end detects that.
-        reach.signal_launcher(launcher, REQUEST)?;
+        reach.signal_launcher(launcher, Signal::REQUEST)?;
         sys::crash_point("kill.asked");
         // A launcher that was stopped (Ctrl-Z) could not act on the request.
         reach.signal_launcher(launcher, Signal::CONT)?;

@@ -26,6 +26,7 @@ use crate::{
             Found, FoundLog, KillOptions, ServiceError, Snapshot, TaskLogRef, Tasks, last_lines, log_of, why_none,
         },
         show,
+        supervised::Supervisors,
     },
     io::{
         feedfile::{FeedFile, Mark},
@@ -422,7 +423,7 @@ impl DataContext {
         let how = KillOptions { no_wait: true, ..KillOptions::default() };
         let mut killed = None;
         let done = Tasks::open(&self.db, PATIENCE).and_then(|mut tasks| {
-            tasks.kill(&[TaskRef::Id(TaskId(task))], &how, &mut |report| {
+            tasks.kill(&[TaskRef::Id(TaskId(task))], &how, &Supervisors, &mut |report| {
                 killed = Some(report);
                 Ok(())
             })

@@ -45,7 +45,7 @@ pub(super) struct PageError {
 impl PageError {
     pub(super) fn new(kind: ErrorKind, what: impl Into<String>) -> PageError {
         let status = status_of(kind.http_status());
-        PageError { status, code: kind.wire_code(), allow: None, what: what.into() }
+        PageError { status, code: Code::of(kind), allow: None, what: what.into() }
     }
 
     pub(super) fn missing(what: impl Into<String>) -> PageError {

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::{Class, EndedBy, Outcome, Process, Signal, Status, Stored, Timestamp, text::round_ms};
 use crate::model::upid::Upid;
 
+/// Grace of a task that sets none: the time between its stop signal and SIGKILL.
+pub const KILL_AFTER: Duration = Duration::from_secs(5);
+
 /// Everything that is recorded when a task ends; small and self-contained, so that it fits a spool
 /// slot when the database cannot be written.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -334,6 +337,19 @@ pub fn argv_of_json(json: &serde_json::Value) -> Option<Vec<std::ffi::OsString>>
         }
     };
     json.as_array()?.iter().map(item).collect()
+}
+
+/// Formats [`Task::supervised`], as JSON, for people, with whether the end was expected.
+pub fn supervised_text(of: &serde_json::Value) -> String {
+    let text = |key: &str| of[key].as_str().unwrap_or("?");
+    let attempt = of["attempt"].as_u64().unwrap_or(1);
+    let expected = match of["expected"].as_bool() {
+        None => "",
+        Some(true) => "; its end was expected",
+        Some(false) => "; its end was not expected",
+    };
+    let (process, program, group) = (text("process"), text("program"), text("group"));
+    format!("process {process} of program {program} in group {group}, start {attempt}{expected}")
 }
 
 #[cfg(test)]

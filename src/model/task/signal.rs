@@ -46,6 +46,9 @@ impl Signal {
     pub const WINCH: Signal = Signal(28);
     /// Write to the terminal, or change of its settings, by a background process.
     pub const TTOU: Signal = Signal(22);
+    /// The signal by which `control` announces a request in the spool: SIGURG. Its default disposition is to be ignored,
+    /// so that it does no harm to a launcher that is not ready yet.
+    pub const REQUEST: Signal = Signal(23);
 
     /// Names in the order of their numbers, from 1.
     pub const NAMES: [&str; 31] = [

@@ -8,10 +8,7 @@ use super::{
     log, tasks,
     text::{Ages, Since, Time, Tone, badge, command_line, count, name_address, outcome_badge, sentence, took},
 };
-use crate::model::{
-    shim::supervised_text,
-    task::{Class, HistoryRow, Status, size},
-};
+use crate::model::task::{Class, HistoryRow, Status, size, supervised_text};
 
 pub(super) fn page(info: &PageInfo<'_>, view: &TaskView<'_>, to: &mut Html) {
     let (id, lines, values) = match view {
