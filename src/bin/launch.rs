@@ -26,44 +26,93 @@ use taskwatcher::{
 /// lists the options and the command follow.
 const DETACHED: &str = "launch (detached)";
 
-fn main() -> ExitCode {
-    if std::env::args_os().next().is_some_and(|name| name == child::DRAIN) {
-        inbox::survive_file_size_limit();
-        child::drain();
-        return ExitCode::SUCCESS;
-    }
-    if std::env::args_os().next().is_some_and(|name| name == session::LEADER) {
-        inbox::survive_file_size_limit();
-        return exit(Ok(Finish::Code(session::lead())));
-    }
-    if std::env::args_os().next().is_some_and(|name| name == activation::LISTENER) {
-        activation::become_command();
-        return ExitCode::from(u8::try_from(exit_code::NOT_EXECUTABLE).unwrap_or(u8::MAX));
-    }
-    if std::env::args_os().next().is_some_and(|name| name == shim::COMMAND) {
-        shim::become_command();
-        return ExitCode::from(u8::try_from(exit_code::NOT_EXECUTABLE).unwrap_or(u8::MAX));
-    }
-    // The roles above become the command, or end like it.
-    inbox::block_file_size_limit();
-    if std::env::args_os().next().is_some_and(|name| name == shim::SHIM) {
-        return match shim::run() {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                say(&format!("error: {error}"));
-                ExitCode::from(error.code())
-            }
-        };
-    }
-    // Checked before parsing options: that keeps the re-executed process small.
-    if let Some((handed, arrived)) = reexec::take::<LauncherState>() {
-        let mut reporter = Stderr { quiet: handed.quiet, channel: None };
-        return exit(Ok(resume(*handed, arrived, &mut reporter)));
-    }
-    start()
+/// What this program is started for; argument 0 says it.
+enum Role {
+    /// Keeps the output of a task flowing after its launcher has ended.
+    Drain,
+    /// Leads the session of a detached task.
+    Leader,
+    /// Waits for a first connection, then becomes the command.
+    Listener,
+    /// Becomes the command of a supervised run.
+    Command,
+    /// Runs a supervised process.
+    Shim,
+    /// Runs a task.
+    Launcher,
 }
 
-/// Starts a task. In a frame of its own, which the stack of the re-executed process does not have.
+impl Role {
+    fn own() -> Role {
+        match std::env::args_os().next() {
+            Some(name) if name == child::DRAIN => Role::Drain,
+            Some(name) if name == session::LEADER => Role::Leader,
+            Some(name) if name == activation::LISTENER => Role::Listener,
+            Some(name) if name == shim::COMMAND => Role::Command,
+            Some(name) if name == shim::SHIM => Role::Shim,
+            Some(_) | None => Role::Launcher,
+        }
+    }
+}
+
+// Each role has frames of its own, so that the stack of a waiting launcher or shim is small.
+fn main() -> ExitCode {
+    match Role::own() {
+        Role::Drain => drain(),
+        Role::Leader => lead(),
+        Role::Listener => become_command(activation::become_command),
+        Role::Command => become_command(shim::become_command),
+        Role::Shim => run_shim(),
+        Role::Launcher => match continued() {
+            Some(code) => code,
+            None => start(),
+        },
+    }
+}
+
+#[inline(never)]
+fn drain() -> ExitCode {
+    inbox::survive_file_size_limit();
+    child::drain();
+    ExitCode::SUCCESS
+}
+
+#[inline(never)]
+fn lead() -> ExitCode {
+    inbox::survive_file_size_limit();
+    exit(Ok(Finish::Code(session::lead())))
+}
+
+/// Becomes the command. Returns only if that is not possible.
+#[inline(never)]
+fn become_command(change: fn()) -> ExitCode {
+    change();
+    ExitCode::from(u8::try_from(exit_code::NOT_EXECUTABLE).unwrap_or(u8::MAX))
+}
+
+#[inline(never)]
+fn run_shim() -> ExitCode {
+    inbox::block_file_size_limit();
+    match shim::run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&format!("error: {error}"));
+            ExitCode::from(error.code())
+        }
+    }
+}
+
+/// Continues as the launcher that re-executed this program; `None` if none did. Options are not parsed, which keeps the
+/// process small.
+#[inline(never)]
+fn continued() -> Option<ExitCode> {
+    inbox::block_file_size_limit();
+    let (handed, arrived) = reexec::take::<LauncherState>()?;
+    let mut reporter = Stderr { quiet: handed.quiet, channel: None };
+    Some(exit(Ok(resume(*handed, arrived, &mut reporter))))
+}
+
+/// Starts a task.
 #[inline(never)]
 fn start() -> ExitCode {
     let inherited = child::inherited_descriptors();
