@@ -40,6 +40,7 @@ pub mod model {
     pub mod reconcile;
     pub mod reload;
     pub mod remote;
+    pub mod run_tracker;
     pub mod shell;
     pub mod shim;
     pub mod stats;

@@ -14,6 +14,7 @@
 //! adopts them.
 
 mod activity;
+mod adoption;
 mod answer;
 pub mod begin;
 mod drive;

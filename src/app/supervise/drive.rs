@@ -6,7 +6,8 @@
 use std::{collections::VecDeque, ffi::OsString, sync::Arc, time::Duration};
 
 use super::{
-    state::{Proc, RunNews, Shutdown, Supervisor, Unsent},
+    groups,
+    state::{Proc, Shutdown, Supervisor, Unsent},
     waiters::Waiter,
 };
 use crate::{
@@ -15,6 +16,7 @@ use crate::{
     model::{
         machine::{Action, End, Event, Illegal, KillError, Machine, Rank, Sequence, Starts, StopWhy, Transition},
         program::{ProcState, ProgramSpec},
+        run_tracker::Progress,
         shim::{ShimCommand, SupervisorId},
         task::{Exit, Signal},
         wire::{Notice, ProcessEntry, ProcessInfo, StateNotice},
@@ -119,7 +121,7 @@ impl Supervisor {
         let proc = self.procs.get(name)?;
         let Some(run) = &proc.run else { return gone };
         let command = ShimCommand::Signal { signal, group, why };
-        if !run.orphan && notify::send_command(&run.ear, command.to_message().as_bytes()).is_ok() {
+        if !run.orphan && notify::send_command(&run.socket, command.to_message().as_bytes()).is_ok() {
             return None;
         }
         let handle = run.handle.clone();
@@ -132,7 +134,7 @@ impl Supervisor {
         let gone = Some(Event::KillFailed(KillError::Gone));
         let run = self.procs.get(name).and_then(|proc| proc.run.as_ref()).filter(|run| run.handle == unsent.handle);
         let Some((run, command)) = run.and_then(|run| Some((run, run.command?))) else { return gone };
-        let members = if unsent.group { run.group() } else { Ok(vec![]) };
+        let members = if unsent.group { groups::members(run) } else { Ok(vec![]) };
         let members = members.map(|members| members.into_iter().map(|member| (member, false)).collect());
         let delivery = &mut unsent.delivery;
         delivery.send_to_group(Some((command, false)), members);
@@ -602,7 +604,7 @@ impl Supervisor {
     /// Whether this run has ended while its shim is still there.
     fn is_recording(&self, handle: &str, name: &str) -> bool {
         let run = self.procs.get(name).and_then(|proc| proc.run.as_ref());
-        run.is_none_or(|run| run.handle != handle || run.news == RunNews::Ended)
+        run.is_none_or(|run| run.handle != handle || run.progress == Progress::Ended)
     }
 
     /// Returns the ranks of processes in the order of starts.
@@ -706,7 +708,7 @@ impl Supervisor {
         self.make_spares();
         for run in self.procs.values().filter_map(|proc| proc.run.as_ref()) {
             // Fails harmlessly if the shim is gone.
-            let _ = notify::send_command(&run.ear, ShimCommand::Write.to_message().as_bytes());
+            let _ = notify::send_command(&run.socket, ShimCommand::Write.to_message().as_bytes());
         }
         self.write_self();
     }

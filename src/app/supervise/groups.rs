@@ -3,37 +3,31 @@
 
 use std::{collections::VecDeque, io, os::fd::OwnedFd};
 
-use super::state::{Current, Proc, RunNews, Supervisor, Watched};
+use super::state::{Proc, Supervisor, Watched};
 use crate::{
     app::tree::Delivery,
-    io::{notify, process, sys},
+    io::{notify, process},
     model::{
-        machine::{End, Event, KillError},
+        machine::{Event, KillError},
+        reconcile::Life,
+        run_tracker::{GroupKiller, RunTracker, RunWatch, group_looked_at},
         shim::ShimCommand,
         task::{Process, Signal},
     },
 };
 
-impl Current {
-    /// Returns the live processes of the command's group. To be called while a member is known to
-    /// be alive, or was just alive: the number of the group, which leads its own session, is not
-    /// reused before the last member has ended.
-    ///
-    /// # Errors
-    /// When not all processes could be examined (no descriptors left).
-    pub(super) fn group(&self) -> io::Result<Vec<Process>> {
-        let Some(command) = self.command else { return Ok(vec![]) };
-        if process::read_stat(command.pid)?.is_some_and(|leader| leader.process != command) {
-            return Ok(vec![]);
-        }
-        let members = process::group(command.pid)?.into_iter().filter(|member| member.session == command.pid);
-        Ok(members.map(|member| member.process).collect())
+/// Returns the live processes of the group of a run's command. To be called while a member is known to be alive, or was
+/// just alive: the number of the group, which leads its own session, is not reused before the last member has ended.
+///
+/// # Errors
+/// When not all processes could be examined (no descriptors left).
+pub(super) fn members(run: &RunTracker) -> io::Result<Vec<Process>> {
+    let Some(command) = run.command else { return Ok(vec![]) };
+    if process::read_stat(command.pid)?.is_some_and(|leader| leader.process != command) {
+        return Ok(vec![]);
     }
-
-    /// Whether the run has ended while members of its group may be alive.
-    fn is_left(&self) -> bool {
-        self.news == RunNews::Ended && self.leftover > 0
-    }
+    let members = process::group(command.pid)?.into_iter().filter(|member| member.session == command.pid);
+    Ok(members.map(|member| member.process).collect())
 }
 
 impl Proc {
@@ -47,7 +41,7 @@ impl Proc {
     pub(super) fn keep_left(&mut self) {
         if !self.machine.waits_for_group()
             && let Some(run) = self.run.as_mut().filter(|run| run.is_left())
-            && let Ok(members) = run.group()
+            && let Ok(members) = members(run)
         {
             run.leftover = 0;
             self.leave_alone(members);
@@ -58,13 +52,20 @@ impl Proc {
 impl Supervisor {
     /// Kills the remaining group of an ended run.
     pub(super) fn clean(&mut self, name: &str, events: &mut VecDeque<Event>) {
-        let run = self.procs.get(name).and_then(|proc| proc.run.as_ref()).filter(|run| run.is_left());
-        let Some(run) = run else { return events.push_back(Event::GroupGone) };
-        let command = ShimCommand::Signal { signal: Signal::KILL, group: true, why: None };
-        if !run.orphan && notify::send_command(&run.ear, command.to_message().as_bytes()).is_ok() {
-            return;
+        let Some(run) = self.procs.get(name).and_then(|proc| proc.run.as_ref()) else {
+            return events.push_back(Event::GroupGone);
+        };
+        match run.group_killer() {
+            GroupKiller::NotNeeded => return events.push_back(Event::GroupGone),
+            GroupKiller::Shim => {
+                let command = ShimCommand::Signal { signal: Signal::KILL, group: true, why: None };
+                if notify::send_command(&run.socket, command.to_message().as_bytes()).is_ok() {
+                    return;
+                }
+            }
+            GroupKiller::Supervisor => {}
         }
-        match run.group() {
+        match members(run) {
             Ok(members) if members.is_empty() => events.push_back(Event::GroupGone),
             Ok(members) => {
                 let mut delivery = Delivery::new(Signal::KILL);
@@ -102,31 +103,12 @@ impl Supervisor {
     pub(super) fn watch_again(&mut self) {
         for handle in std::mem::take(&mut self.unwatched) {
             let Some(name) = self.by_handle.get(&handle).cloned() else { continue };
-            let run = self.procs.get(&name).and_then(|proc| proc.run.as_ref()).filter(|run| run.handle == handle);
-            match run.map(|run| (run.news, run.command, run.shim.filter(|_| !run.orphan))) {
-                Some((_, _, Some(shim))) => self.watch_shim(&handle, shim),
-                Some((RunNews::Started, Some(command), None)) => self.watch_command(&handle, process::open(command)),
-                Some(_) | None => self.watch_group(&handle, &name),
+            match self.tracker(&name, &handle).map(|run| run.watch()) {
+                Some(RunWatch::Shim(shim)) => self.watch_shim(&handle, shim),
+                Some(RunWatch::Command(command)) => self.watch_command(&handle, process::open(command)),
+                Some(RunWatch::Group) | None => self.watch_group(&handle, &name),
             }
         }
-    }
-
-    /// Handles the end of a command without a shim: its exit status is unknown.
-    pub(super) fn command_gone(&mut self, handle: &str) {
-        let Some(name) = self.by_handle.get(handle).cloned() else { return };
-        if let Some(proc) = self.procs.get_mut(&name)
-            && let Some(run) = proc.run.as_mut().filter(|run| run.handle == handle && run.news == RunNews::Started)
-        {
-            run.news = RunNews::Ended;
-            // If that is unknown now, there may be a member.
-            run.leftover = run.group().map_or(1, |left| u32::try_from(left.len()).unwrap_or(u32::MAX));
-            let leftover = run.leftover;
-            proc.stop = sys::now().wall.secs();
-            self.log.warn(&format!("lost: {name}: its shim and its process are gone, exit status not observed"));
-            let _ = self.feed(&name, Event::Ended { end: End::NotObserved, at: None, leftover });
-            self.records.settle();
-        }
-        self.watch_group(handle, &name);
     }
 
     /// Updates the number of members that were left running. To be called before that number is
@@ -135,7 +117,7 @@ impl Supervisor {
         for proc in self.procs.values_mut().filter(|proc| proc.machine.leftover() > 0 || !proc.left.is_empty()) {
             proc.keep_left();
             proc.left.retain(|process| process::open(*process).map_or(true, |found| found.is_some()));
-            let is_known = !proc.run.as_ref().is_some_and(Current::is_left);
+            let is_known = !proc.run.as_ref().is_some_and(RunTracker::is_left);
             if is_known && !proc.machine.waits_for_group() {
                 proc.machine.set_leftover(u32::try_from(proc.left.len()).unwrap_or(u32::MAX));
             }
@@ -155,16 +137,17 @@ impl Supervisor {
         let run = waiting.and_then(|proc| proc.run.as_ref()).filter(|run| run.handle == handle);
         let waits = run.is_some();
         let found = run.map_or(Ok(None), |run| {
-            run.group()?.into_iter().find_map(|member| process::open(member).transpose()).transpose()
+            members(run)?.into_iter().find_map(|member| process::open(member).transpose()).transpose()
         });
-        match found {
-            Ok(Some(fd)) => return self.to_watch.push((Watched::Member(handle.to_owned()), fd)),
-            Ok(None) => {}
-            Err(_) => return self.unwatched.push(handle.to_owned()),
-        }
-        self.forget_run(handle);
-        if waits {
-            let _ = self.feed(name, Event::GroupGone);
+        let member = match &found {
+            Ok(Some(_)) => Life::Alive,
+            Ok(None) => Life::Gone,
+            Err(_) => Life::Unknown,
+        };
+        match (group_looked_at(waits, member), found) {
+            (Some(steps), _) => self.take_steps(name, handle, steps),
+            (None, Ok(Some(fd))) => self.to_watch.push((Watched::Member(handle.to_owned()), fd)),
+            (None, Ok(None) | Err(_)) => self.unwatched.push(handle.to_owned()),
         }
     }
 }

@@ -2,13 +2,18 @@
 
 use std::{collections::VecDeque, io, time::Duration};
 
-use super::state::{RunNews, Supervisor, Unheard};
+use super::{
+    groups,
+    state::{Supervisor, Unheard},
+};
 use crate::{
     app::shim::ShimError,
     io::{limits, process, sys},
     model::{
-        machine::{End, Event, KillError},
-        shim::{Phase, Run, ShimNote},
+        machine::Event,
+        reconcile::Life,
+        run_tracker::{RunStep, RunTracker, how_shim_ended},
+        shim::{Run, ShimNote},
         task::{Exit, Process},
     },
 };
@@ -61,88 +66,29 @@ impl Supervisor {
 
     fn hear(&mut self, handle: &str) -> io::Result<()> {
         let Some(name) = self.by_handle.get(handle).cloned() else { return Ok(()) };
-        let Some(run) = self.written(handle)? else { return Ok(()) };
-        self.log.trace(&format!("run: {name}: {}", run.to_text()));
-        let Some(proc) = self.procs.get_mut(&name) else { return Ok(()) };
-        let Some(current) = proc.run.as_mut().filter(|current| current.handle == handle) else {
-            // From an earlier run, which is over.
-            return Ok(());
-        };
-        current.shim = Some(run.shim);
-        if run.task.is_some() {
-            if proc.task != run.task {
-                self.records.works();
-            }
-            proc.task = run.task;
-        }
-        let new: Vec<ShimNote> = run.notes.iter().filter(|note| !current.notes.contains(note)).cloned().collect();
-        current.notes.clone_from(&run.notes);
-        let denied = run.denied.clone().filter(|denied| current.denied.as_ref() != Some(denied));
-        current.denied.clone_from(&run.denied);
-        let news = current.news;
-        for note in new {
-            if matches!(note, ShimNote::NotRecorded(_)) {
-                self.records.trouble(&note.to_string());
-            }
-            self.log.warn(&format!("warning: {name}: {note}"));
-        }
-        if !matches!(run.phase, Phase::Starting) {
-            self.starts.arrived(handle);
-        }
-        match (run.phase, news) {
-            (Phase::Starting, _) | (Phase::Failed { .. }, RunNews::Started | RunNews::Ended) => {}
-            (Phase::Failed { why, .. }, RunNews::Nothing) => {
-                self.set_news(&name, RunNews::Ended);
-                let _ = self.feed(&name, Event::SpawnFailed { cause: why.cause, passing: why.passing });
-            }
-            (Phase::Running { command, since }, RunNews::Nothing) => self.began(&name, command, since.wall.secs()),
-            (Phase::Running { .. }, RunNews::Started | RunNews::Ended) => {}
-            (Phase::Ended { command, since, exit, at, timeout, leftover, strays }, news) => {
-                if news == RunNews::Nothing {
-                    self.began(&name, command, since.wall.secs());
-                }
-                self.ended(&name, exit, at.mono, at.wall.secs(), timeout, leftover);
-                if let Some(proc) = self.procs.get_mut(&name).filter(|_| news != RunNews::Ended) {
-                    proc.leave_alone(strays);
-                }
+        let Some(written) = self.written(handle)? else { return Ok(()) };
+        self.log.trace(&format!("run: {name}: {}", written.to_text()));
+        // None: an earlier run, which is over.
+        let Some(steps) = self.tracker(&name, handle).map(|run| run.heard(&written)) else { return Ok(()) };
+        self.take_steps(&name, handle, steps);
+        loop {
+            let Some(run) = self.tracker(&name, handle) else { return Ok(()) };
+            let steps = run.advance(&written.phase);
+            let goes_on = run.has_more(&written.phase);
+            self.take_steps(&name, handle, steps);
+            if !goes_on {
+                break;
             }
         }
-        if let Some(denied) = denied {
-            let _ = self.feed(&name, Event::KillFailed(KillError::Denied(denied)));
+        if let Some(event) = self.tracker(&name, handle).and_then(|run| run.refused(&written)) {
+            let _ = self.feed(&name, event);
         }
         Ok(())
     }
 
-    fn set_news(&mut self, name: &str, news: RunNews) {
-        if let Some(run) = self.procs.get_mut(name).and_then(|proc| proc.run.as_mut()) {
-            run.news = news;
-        }
-    }
-
-    fn began(&mut self, name: &str, command: Process, start: i64) {
-        let Some(proc) = self.procs.get_mut(name) else { return };
-        proc.start = start;
-        proc.stop = 0;
-        if let Some(run) = &mut proc.run {
-            (run.command, run.news) = (Some(command), RunNews::Started);
-        }
-        let task = proc.task.map(|task| format!(", task {task}")).unwrap_or_default();
-        self.log.info(&format!("spawned: {name} with pid {}{task}", command.pid));
-        let _ = self.feed(name, Event::Spawned { pid: command.pid });
-    }
-
-    fn ended(&mut self, name: &str, exit: Exit, at: Duration, wall: i64, timeout: bool, leftover: u32) {
-        let Some(proc) = self.procs.get_mut(name) else { return };
-        let Some(run) = &mut proc.run else { return };
-        let (before, had) = (run.news, std::mem::replace(&mut run.leftover, leftover));
-        run.news = RunNews::Ended;
-        if before != RunNews::Ended {
-            proc.stop = wall;
-            let end = if timeout { End::Timeout(exit) } else { End::ByItself(exit) };
-            let _ = self.feed(name, Event::Ended { end, at: Some(at), leftover });
-        } else if had > 0 && leftover == 0 {
-            let _ = self.feed(name, Event::GroupGone);
-        }
+    /// Returns the run with this handle, if it is the current one of the process.
+    pub(super) fn tracker(&mut self, name: &str, handle: &str) -> Option<&mut RunTracker> {
+        self.procs.get_mut(name)?.run.as_mut().filter(|run| run.handle == handle)
     }
 
     /// Handles the end of a shim: its file will not change any more.
@@ -153,49 +99,93 @@ impl Supervisor {
         }
         self.starts.arrived(handle);
         let Some(name) = self.by_handle.get(handle).cloned() else { return };
-        let current = self.procs.get_mut(&name).and_then(|proc| proc.run.as_mut());
-        let Some(run) = current.filter(|run| run.handle == handle) else {
+        let cleans_group = self.procs.get(&name).is_some_and(|proc| proc.machine.cleans_group());
+        let code = exit.and_then(|exit| match exit {
+            Exit::Code(code) => ShimError::of_code(code).filter(limits::passes),
+            Exit::Signal { .. } => None,
+        });
+        let how = how_shim_ended(exit, code.map(|error| error.to_string()).as_deref());
+        let Some(run) = self.tracker(&name, handle) else {
             self.forget_run(handle);
             return;
         };
-        match (run.news, run.command) {
-            (RunNews::Ended, _) => {
-                // The shim was waiting for the end of the group, unless it was killed.
-                run.orphan = true;
-                if self.procs.get(&name).is_some_and(|proc| proc.machine.cleans_group()) {
-                    // The shim may not have received the request to kill the group.
-                    let mut events = VecDeque::new();
-                    self.clean(&name, &mut events);
-                    events.into_iter().for_each(|event| drop(self.feed(&name, event)));
+        let steps = run.shim_gone(run.command.map_or(Life::Gone, process::look), &how, cleans_group);
+        self.take_steps(&name, handle, steps);
+    }
+
+    /// Handles the end of a command without a shim: its exit status is unknown.
+    pub(super) fn command_gone(&mut self, handle: &str) {
+        let Some(name) = self.by_handle.get(handle).cloned() else { return };
+        let now = sys::now().wall.secs();
+        let steps = match self.tracker(&name, handle) {
+            Some(run) => {
+                let members = groups::members(run).ok().map(|left| u32::try_from(left.len()).unwrap_or(u32::MAX));
+                run.command_gone(members, now)
+            }
+            None => vec![RunStep::WatchGroup],
+        };
+        self.take_steps(&name, handle, steps);
+    }
+
+    /// Carries out what a fact about a run leads to.
+    pub(super) fn take_steps(&mut self, name: &str, handle: &str, steps: Vec<RunStep>) {
+        for step in steps {
+            match step {
+                RunStep::Task(task) => {
+                    let Some(proc) = self.procs.get_mut(name) else { continue };
+                    if proc.task.replace(task) != Some(task) {
+                        self.records.works();
+                    }
                 }
-                self.watch_group(handle, &name);
-            }
-            (RunNews::Nothing, _) => {
-                run.news = RunNews::Ended;
-                self.forget_run(handle);
-                let why = match exit {
-                    // Other codes may come from another program in its place.
-                    Some(Exit::Code(code)) => Some(match ShimError::of_code(code).filter(limits::passes) {
-                        Some(why) => format!(": {why}"),
-                        None => format!(": exit status {code}"),
-                    }),
-                    Some(Exit::Signal { signal, .. }) => Some(format!(", killed by {signal}")),
-                    None => None,
-                };
-                let cause = format!("its shim ended before the command was executed{}", why.unwrap_or_default());
-                // Not the program's fault.
-                let _ = self.feed(&name, Event::SpawnFailed { cause, passing: true });
-            }
-            (RunNews::Started, Some(command)) => {
-                run.orphan = true;
-                let opened = process::open(command);
-                if !matches!(opened, Ok(None)) {
+                RunStep::Note(note) => {
+                    if matches!(note, ShimNote::NotRecorded(_)) {
+                        self.records.trouble(&note.to_string());
+                    }
+                    self.log.warn(&format!("warning: {name}: {note}"));
+                }
+                RunStep::Arrived => self.starts.arrived(handle),
+                RunStep::Began { command, since } => self.began(name, command, since),
+                RunStep::EndedAt(at) => {
+                    if let Some(proc) = self.procs.get_mut(name) {
+                        proc.stop = at;
+                    }
+                }
+                RunStep::Feed(event) => drop(self.feed(name, event)),
+                RunStep::LeaveAlone(members) => {
+                    if let Some(proc) = self.procs.get_mut(name) {
+                        proc.leave_alone(members);
+                    }
+                }
+                RunStep::Orphaned(command) => {
+                    let pid = command.pid;
+                    self.log.warn(&format!("lost: {name}: its shim is gone, its process {pid} keeps running"));
+                }
+                RunStep::Missed => {
                     self.log
-                        .warn(&format!("lost: {name}: its shim is gone, its process {} keeps running", command.pid));
+                        .warn(&format!("lost: {name}: its shim and its process are gone, exit status not observed"));
                 }
-                self.watch_command(handle, opened);
+                RunStep::WatchCommand => {
+                    let command = self.tracker(name, handle).and_then(|run| run.command);
+                    self.watch_command(handle, command.map_or(Ok(None), process::open));
+                }
+                RunStep::CommandGone => self.command_gone(handle),
+                RunStep::CleanGroup => {
+                    let mut events = VecDeque::new();
+                    self.clean(name, &mut events);
+                    events.into_iter().for_each(|event| drop(self.feed(name, event)));
+                }
+                RunStep::WatchGroup => self.watch_group(handle, name),
+                RunStep::Settle => self.records.settle(),
+                RunStep::Forget => self.forget_run(handle),
             }
-            (RunNews::Started, None) => self.command_gone(handle),
         }
+    }
+
+    fn began(&mut self, name: &str, command: Process, since: i64) {
+        let Some(proc) = self.procs.get_mut(name) else { return };
+        (proc.start, proc.stop) = (since, 0);
+        let task = proc.task.map(|task| format!(", task {task}")).unwrap_or_default();
+        self.log.info(&format!("spawned: {name} with pid {}{task}", command.pid));
+        let _ = self.feed(name, Event::Spawned { pid: command.pid });
     }
 }

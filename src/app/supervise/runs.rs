@@ -1,4 +1,4 @@
-//! Starting runs, and adopting those of an earlier supervisor.
+//! Starting runs, and sending commands to their shims.
 
 use std::{
     ffi::OsString,
@@ -11,10 +11,7 @@ use std::{
     time::Duration,
 };
 
-use super::{
-    load,
-    state::{Current, RunNews, Supervisor, Watched},
-};
+use super::{load, state::Supervisor};
 use crate::{
     app::shim::SHIM,
     io::{
@@ -22,52 +19,25 @@ use crate::{
         child, limits, notify, process, proglog, sys,
     },
     model::{
-        jobs::JobNumbers,
-        machine::{Event, StopWhy, Survivor, Turn},
+        machine::Turn,
         path::standard_stream,
-        program::{Executable, LogSpec, LogTarget, Orphans, ProcState, ProgramSpec, Stdin, default_childlogdir},
-        shim::{
-            CommandInput, Identity, NotStarted, Phase, ProgramLog, Run, RunSpec, ShimCommand, StreamTarget,
-            input_command,
-        },
+        program::{Executable, LogSpec, LogTarget, ProcState, ProgramSpec, Stdin, default_childlogdir},
+        run_tracker::{Progress, RunTracker},
+        shim::{CommandInput, Identity, NotStarted, ProgramLog, RunSpec, ShimCommand, StreamTarget, input_command},
         task::{Handle, Process, Signal, argv_json},
     },
 };
 
 /// Longest wait of a start for the database, unless it is known to be locked.
 const LOCK_TIMEOUT: Duration = Duration::from_millis(500);
-/// How long runs of an earlier supervisor that are being started are waited for: twice their own
-/// longest wait for the database. A slower one is adopted as it is.
-const SETTLE: Duration = Duration::from_secs(1);
-const SETTLE_STEP: Duration = Duration::from_millis(20);
-/// Longest wait for a file of an earlier supervisor that cannot be read.
-const READABLE: Duration = Duration::from_secs(10);
-
 /// The variables by which a process learns its name, and by which it is recognized when its shim
 /// and its leader are gone.
-const PROCESS_NAME: &str = "TASKMASTER_PROCESS_NAME";
-const GROUP_NAME: &str = "TASKMASTER_GROUP_NAME";
-
-/// Reads a file of an earlier supervisor, retrying temporary errors: a run that is not found would
-/// be started a second time.
-pub(super) fn once_readable<T>(mut read: impl FnMut() -> std::io::Result<T>) -> std::io::Result<T> {
-    let until = sys::now().mono + READABLE;
-    loop {
-        match read() {
-            Err(_) if sys::now().mono < until => sys::pause(SETTLE_STEP),
-            done => return done,
-        }
-    }
-}
+pub(super) const PROCESS_NAME: &str = "TASKMASTER_PROCESS_NAME";
+pub(super) const GROUP_NAME: &str = "TASKMASTER_GROUP_NAME";
 
 /// Returns the failure for a file that cannot be examined just now.
 fn unknown(path: &Path, error: &std::io::Error) -> NotStarted {
     NotStarted { passing: true, ..NotStarted::refused(format!("cannot look at {}: {error}", path.display())) }
-}
-
-/// Returns the name of the process of a run, without its group.
-fn process_name(run: &Run) -> &str {
-    run.process.rsplit_once(':').map_or(&run.process, |(_, name)| name)
 }
 
 impl Supervisor {
@@ -181,7 +151,7 @@ impl Supervisor {
             None => {
                 let next = sys::new_handle().map_err(|error| format!("cannot create a handle: {error}"))?;
                 // The earlier run is known to have ended; its shim may need long to record that.
-                if let Some(run) = proc.run.as_ref().filter(|run| run.news == RunNews::Ended) {
+                if let Some(run) = proc.run.as_ref().filter(|run| run.progress == Progress::Ended) {
                     let _ = self.runs.hand_on(&run.handle, next.as_str());
                 }
                 next
@@ -201,7 +171,7 @@ impl Supervisor {
         self.by_handle.insert(handle.clone(), name.to_owned());
         self.starts.begun(&handle, turn, sys::now().mono);
         if let Some(proc) = self.procs.get_mut(name) {
-            proc.run = Some(Current::new(handle, ear));
+            proc.run = Some(RunTracker::new(handle, ear));
             proc.task = None;
         }
         Ok(())
@@ -350,14 +320,14 @@ impl Supervisor {
         let exitcodes = policy.exitcodes.clone();
         let command = ShimCommand::Policy { killasgroup: policy.killasgroup, exitcodes, stdout, stderr };
         // Fails harmlessly if the shim is gone.
-        let _ = notify::send_command(&run.ear, command.to_message().as_bytes());
+        let _ = notify::send_command(&run.socket, command.to_message().as_bytes());
     }
 
     /// Makes all shims reopen their log files.
     pub(super) fn reopen_logs(&mut self) {
         self.log.reopen();
         for run in self.procs.values().filter_map(|proc| proc.run.as_ref()) {
-            let _ = notify::send_command(&run.ear, ShimCommand::Reopen.to_message().as_bytes());
+            let _ = notify::send_command(&run.socket, ShimCommand::Reopen.to_message().as_bytes());
         }
     }
 
@@ -371,7 +341,7 @@ impl Supervisor {
         // Longest message of a datagram; the shim writes the pieces one after the other.
         let mut sent = 0;
         for piece in data.chunks(32 << 10) {
-            notify::send_command(&run.ear, input_command(piece).to_message().as_bytes())
+            notify::send_command(&run.socket, input_command(piece).to_message().as_bytes())
                 .map_err(|error| (sent, error))?;
             sent += piece.len();
         }
@@ -384,7 +354,7 @@ impl Supervisor {
         self.give_up_waiting(name, "disowned");
         let Some(proc) = self.procs.get_mut(name) else { return };
         if let Some(run) = proc.run.take() {
-            let _ = notify::send_command(&run.ear, ShimCommand::Forget.to_message().as_bytes());
+            let _ = notify::send_command(&run.socket, ShimCommand::Forget.to_message().as_bytes());
             self.by_handle.remove(&run.handle);
             self.runs.remove(&run.handle);
         }
@@ -400,215 +370,6 @@ impl Supervisor {
             self.take_out(name);
         }
         self.advance_shutdown();
-    }
-
-    /// Adopts the runs that an earlier supervisor left. To be called before anything is started.
-    pub(super) fn adopt_all(&mut self) {
-        match once_readable(|| self.runs.read_jobs()) {
-            Ok(Some(text)) => self.jobs = JobNumbers::parse(&text, |name| self.procs.contains_key(name)),
-            Ok(None) => {}
-            Err(error) => self.log.warn(&format!("warning: job numbers start over: {error}")),
-        }
-        let handles = match once_readable(|| self.runs.list()) {
-            Ok(handles) => handles,
-            Err(error) => {
-                self.log.error(&format!("lost: cannot read the run folder: {error}"));
-                return;
-            }
-        };
-        let began = sys::now().mono;
-        let (mut live, mut ended) = (Vec::new(), Vec::new());
-        'handles: for handle in handles {
-            let found = loop {
-                let run = match once_readable(|| self.written(&handle)) {
-                    Ok(Some(run)) => run,
-                    Ok(None) => break None,
-                    Err(error) => {
-                        let (folder, what) = (self.runs.path().display(), "its program may be started a second time");
-                        self.log.error(&format!("lost: cannot read run {handle} in {folder}: {error}; {what}"));
-                        continue 'handles;
-                    }
-                };
-                let starts = matches!(run.phase, Phase::Starting) && !process::gone(run.shim);
-                // Either it runs in a moment, or it gives up because its supervisor is gone.
-                if !starts || sys::now().mono.saturating_sub(began) > SETTLE {
-                    break Some(run);
-                }
-                sys::pause(SETTLE_STEP);
-            };
-            match found {
-                Some(run) if run.boot == self.boot => {
-                    // A process that cannot be examined may be alive: it is watched, and its end is
-                    // noticed later.
-                    let lives = match run.phase {
-                        Phase::Starting => !process::gone(run.shim),
-                        Phase::Running { command, .. } => !process::gone(run.shim) || !process::gone(command),
-                        Phase::Failed { .. } | Phase::Ended { .. } => false,
-                    };
-                    if lives { &mut live } else { &mut ended }.push((handle, run));
-                }
-                // From another boot: no process of it is left.
-                Some(_) | None => self.runs.remove(&handle),
-            }
-        }
-        // A live run must get its process before the remains of an ended one.
-        for (handle, run) in live.into_iter().chain(ended) {
-            self.adopt(&handle, run);
-        }
-    }
-
-    fn adopt(&mut self, handle: &str, run: Run) {
-        let shim_lives = !process::gone(run.shim);
-        let (command, since) = match run.phase {
-            Phase::Running { command, since } => (Some(command), since),
-            Phase::Starting => (None, sys::now()),
-            Phase::Ended { command, leftover, .. } if leftover > 0 => return self.adopt_group(handle, &run, command),
-            Phase::Failed { .. } | Phase::Ended { .. } => {
-                if !shim_lives {
-                    self.runs.remove(handle);
-                }
-                return;
-            }
-        };
-        // The command may have ended together with its shim.
-        let ended = command.filter(|command| !shim_lives && process::gone(*command));
-        let command = command.filter(|_| ended.is_none());
-        if command.is_none() && !shim_lives {
-            self.log.warn(&format!("lost: {}: ended while no supervisor was running", run.process));
-            match ended {
-                Some(command) => self.adopt_group(handle, &run, command),
-                None => self.runs.remove(handle),
-            }
-            return;
-        }
-        let name = process_name(&run).to_owned();
-        let orphans = self.config.server.orphans;
-        let known = self.procs.get(&name).filter(|proc| proc.run.is_none());
-        let survivor = match (known, orphans) {
-            (_, Orphans::Leave) => Survivor::Leave,
-            (None, Orphans::Adopt | Orphans::Stop) => Survivor::Stop(StopWhy::Remove),
-            (Some(_), Orphans::Stop) => Survivor::Stop(StopWhy::Survivor),
-            (Some(proc), Orphans::Adopt) if proc.spec.version() != run.version => Survivor::Stop(StopWhy::Reload),
-            (Some(_), Orphans::Adopt) => Survivor::Adopt,
-        };
-        let name = match known {
-            Some(_) => name,
-            None => self.insert_ghost(&run, &name),
-        };
-        // For a start that is to be left alone, only its shim is known.
-        let command = command.or_else(|| (survivor == Survivor::Leave).then_some(run.shim));
-        let Some(proc) = self.procs.get_mut(&name) else { return };
-        proc.task = run.task;
-        proc.start = since.wall.secs();
-        let mut current = Current::taken_over(&run);
-        if let Some(command) = command {
-            (current.command, current.news) = (Some(command), RunNews::Started);
-        }
-        current.orphan = !shim_lives;
-        proc.run = Some(current);
-        self.by_handle.insert(handle.to_owned(), name.clone());
-        self.number(&name);
-        let watched = match command.filter(|_| !shim_lives) {
-            None => (Watched::Shim(handle.to_owned()), run.shim),
-            Some(command) => (Watched::Command(handle.to_owned()), command),
-        };
-        match (command, survivor) {
-            (Some(command), _) => {
-                let age = sys::now().mono.saturating_sub(since.mono);
-                let _ = self.feed(&name, Event::Adopted { pid: command.pid, age, survivor });
-            }
-            (None, _) => self.adopt_start(handle, &name, survivor),
-        }
-        match process::open(watched.1) {
-            Ok(Some(fd)) => self.to_watch.push((watched.0, fd)),
-            // The process ended just now.
-            Ok(None) if shim_lives => self.shim_gone(handle, None),
-            Ok(None) => self.command_gone(handle),
-            Err(_) => self.unwatched.push(handle.to_owned()),
-        }
-        // Changes that were written between the first read and now.
-        self.heard(handle);
-        if survivor == Survivor::Adopt {
-            // The shim still has the policy of the start.
-            self.tell_policy(&name);
-        }
-    }
-
-    /// Handles the remaining group of an ended run, whose shim may be about to kill it, or is gone.
-    /// If configured, the group is killed before the process starts again; otherwise its members
-    /// are counted.
-    fn adopt_group(&mut self, handle: &str, run: &Run, command: Process) {
-        let name = process_name(run).to_owned();
-        let shim_lives = !process::gone(run.shim);
-        let mut current = Current::taken_over(run);
-        (current.command, current.news) = (Some(command), RunNews::Ended);
-        // Long after the end of the group its number may be reused, so its members must be
-        // recognized by their variables.
-        let is_of_it = |member: &Process| {
-            let is = |variable, value: &str| {
-                process::variable(member.pid, variable).is_some_and(|is| is == value.as_bytes())
-            };
-            shim_lives || is(PROCESS_NAME, &name) && is(GROUP_NAME, &run.group)
-        };
-        let left: Vec<Process> =
-            once_readable(|| current.group()).unwrap_or_default().into_iter().filter(is_of_it).collect();
-        let leftover = u32::try_from(left.len()).unwrap_or(u32::MAX);
-        current.leftover = leftover;
-        let is_left_alone = self.config.server.orphans == Orphans::Leave;
-        match self.procs.get_mut(&name) {
-            Some(_) if left.is_empty() => {}
-            Some(proc) if is_left_alone || !proc.machine.policy().kills_group() || proc.run.is_some() => {
-                proc.leave_alone(left);
-                self.log.warn(&format!(
-                    "warning: {name}: {leftover} processes of the group of an earlier run are still alive"
-                ));
-            }
-            Some(proc) => {
-                proc.task = run.task;
-                proc.run = Some(current);
-                self.by_handle.insert(handle.to_owned(), name.clone());
-                let _ = self.feed(&name, Event::LeftBehind { leftover });
-                return self.watch_shim(handle, run.shim);
-            }
-            // The process is not configured any more.
-            None if shim_lives && !is_left_alone => {
-                let command = ShimCommand::Signal { signal: Signal::KILL, group: true, why: None };
-                let _ = notify::send_command(&run.ear, command.to_message().as_bytes());
-            }
-            None => {}
-        }
-        if !shim_lives {
-            self.runs.remove(handle);
-        }
-    }
-
-    /// Adopts a start that is still in progress, as if this supervisor had begun it. A second run
-    /// beside it would be one too many as soon as the first reaches its exec.
-    fn adopt_start(&mut self, handle: &str, name: &str, survivor: Survivor) {
-        self.log.warn(&format!("lost: {name}: an earlier supervisor is still starting it; waiting for that start"));
-        let _ = self.feed(name, Event::StartAsked);
-        self.starts.cancel(name);
-        self.starts.taken_over(handle, name, sys::now().mono);
-        if let Survivor::Stop(why) = survivor {
-            let _ = self.feed(name, Event::StopAsked { why, now: false });
-        }
-    }
-
-    /// Inserts a process that is not configured any more, for as long as it lives.
-    fn insert_ghost(&mut self, run: &Run, name: &str) -> String {
-        let mut spec = ProgramSpec::unconfigured(name, &run.program, &run.group);
-        // A second run of a process that already has one must not take its name.
-        let mut number = 2;
-        while self.procs.contains_key(&spec.name) {
-            spec.name = format!("{name}#{number}");
-            number += 1;
-        }
-        let name = spec.name.clone();
-        self.insert(spec, false);
-        if let Some(proc) = self.procs.get_mut(&name) {
-            proc.removing = true;
-        }
-        name
     }
 
     /// Returns SIGSTOP if a process is paused by a signal.

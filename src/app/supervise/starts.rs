@@ -2,7 +2,7 @@
 //! had stopped.
 
 use super::{
-    runs::once_readable,
+    adoption::once_readable,
     state::Supervisor,
     waiters::{Goal, Waiter},
 };

@@ -21,60 +21,11 @@ use crate::{
         jobs::JobNumbers,
         machine::{Machine, Rank, Sequence, Starts},
         program::ProgramSpec,
-        shim::{Run, ShimNote},
+        run_tracker::RunTracker,
         task::{Exit, Handle, Process},
         wire::Notice,
     },
 };
-
-/// A run of a process, as known to the supervisor.
-pub(super) struct Current {
-    pub handle: String,
-    /// Name of the shim's command socket.
-    pub ear: String,
-    /// The shim process; known once the shim has written its file.
-    pub shim: Option<Process>,
-    pub command: Option<Process>,
-    /// The last event about the run that was passed to the machine.
-    pub news: RunNews,
-    /// Whether the shim is gone while the command lives: the supervisor signals and watches the
-    /// command itself.
-    pub orphan: bool,
-    /// Notes of the run that were logged.
-    pub notes: Vec<ShimNote>,
-    pub denied: Option<String>,
-    /// Number of members left in its group when last checked.
-    pub leftover: u32,
-}
-
-impl Current {
-    pub(super) fn new(handle: String, ear: String) -> Current {
-        Current {
-            handle,
-            ear,
-            shim: None,
-            command: None,
-            news: RunNews::Nothing,
-            orphan: false,
-            notes: vec![],
-            denied: None,
-            leftover: 0,
-        }
-    }
-
-    /// Returns a run of an earlier supervisor, whose notes so far were logged by that supervisor.
-    pub(super) fn taken_over(run: &Run) -> Current {
-        let (notes, denied) = (run.notes.clone(), run.denied.clone());
-        Current { shim: Some(run.shim), notes, denied, ..Current::new(run.handle.clone(), run.ear.clone()) }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum RunNews {
-    Nothing,
-    Started,
-    Ended,
-}
 
 /// A supervised process.
 pub(super) struct Proc {
@@ -83,7 +34,7 @@ pub(super) struct Proc {
     /// The configuration from the next run on, if a change requires a new run.
     pub next: Option<ProgramSpec>,
     pub machine: Machine,
-    pub run: Option<Current>,
+    pub run: Option<RunTracker>,
     /// The task of the current run, or of the last one.
     pub task: Option<i64>,
     /// Start and end of the last run, unix seconds; 0 if there was none.
