@@ -176,9 +176,9 @@ impl Engine {
         foreign: Vec<Process>,
         record: Record,
         limits: Limits,
-    ) -> Engine {
+    ) -> Box<Engine> {
         let now = sys::now();
-        Engine {
+        Box::new(Engine {
             me,
             foreign,
             ignored,
@@ -194,7 +194,7 @@ impl Engine {
             group: None,
             unseen: None,
             refusal: None,
-        }
+        })
     }
 
     /// Returns the environment variables for the command, of a task with this handle.

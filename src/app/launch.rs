@@ -273,7 +273,7 @@ fn known(stats: &[process::Stat]) -> Vec<Process> {
 struct Launcher {
     spec: Spec,
     claimed: Arc<Claimed>,
-    engine: Engine,
+    engine: Box<Engine>,
     terminal: Option<Terminal>,
     /// The command's pid.
     command: i32,

@@ -96,7 +96,7 @@ impl ShimError {
 /// A running shim.
 struct Shim {
     order: RunSpec,
-    engine: Engine,
+    engine: Box<Engine>,
     runs: RunDir,
     run: Run,
     /// The command socket; `None` if it was lost in the re-execution.

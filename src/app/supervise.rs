@@ -88,9 +88,6 @@ const FORGET: Duration = Duration::from_secs(600);
 const NEW_DATABASE: Duration = Duration::from_secs(5);
 /// Interval of the tick events for listeners.
 const TICK: Duration = Duration::from_secs(60);
-/// Turns that connections get after the end: each writes a line or two, and many write in the same
-/// turn.
-const LAST_WORDS: u32 = 32;
 /// Shortest time between two checks of what is due: an item that stays due must not keep a
 /// processor busy.
 const NOT_BEFORE: Duration = Duration::from_millis(1);
@@ -354,11 +351,7 @@ async fn drive(begun: &mut Begun, copy: Option<Box<dyn Write>>) -> Result<(), Su
     }
     core.write_jobs();
     core.log.info("supervise ends");
-    hub.end();
-    // Give connections time to write the last answers.
-    for _ in 0..LAST_WORDS {
-        tokio::task::yield_now().await;
-    }
+    hub.end().await;
     hub.end_web();
     core.listeners.close();
     if let Err(error) = begun.pidfile.remove() {

@@ -86,14 +86,14 @@ impl Engine {
 
     /// Continues after a re-execution, with the task that the owner has passed on. The command is running, so there is
     /// no error: a missing descriptor is opened again or done without.
-    pub fn take_over(state: EngineState, claimed: Option<Arc<Claimed>>, arrived: &mut Arrived) -> Engine {
+    pub fn take_over(state: EngineState, claimed: Option<Arc<Claimed>>, arrived: &mut Arrived) -> Box<Engine> {
         let inbox = reexec::take_inbox(arrived, state.inbox, state.ignored);
         let task = claimed.map(|claimed| ClaimedTask {
             spool: reexec::take_spool(arrived, state.spool, &state.db, claimed.slot),
             claimed,
         });
         let notify = state.notify.and_then(|number| arrived.take(number).ok()).map(Notify::take_over);
-        Engine {
+        Box::new(Engine {
             me: state.me,
             foreign: state.foreign,
             ignored: state.ignored,
@@ -116,6 +116,6 @@ impl Engine {
             group: state.group,
             unseen: None,
             refusal: None,
-        }
+        })
     }
 }

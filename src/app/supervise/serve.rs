@@ -69,6 +69,13 @@ const BACKLOG: usize = 1 << 20;
 const OVER: &str = SUPERVISOR_ENDED;
 /// The last line of a followed log when its process was removed.
 const REMOVED: &str = "the process was removed";
+/// Turns that connections get after the end: each writes a line or two, and many write in the same
+/// turn.
+const LAST_WORDS: u32 = 32;
+/// Longest wait at the end for reads of followed logs: each client gets what was appended, and the last line.
+const LAST_READS: Duration = Duration::from_secs(1);
+/// Interval of checking whether these are done.
+const LAST_LOOK: Duration = Duration::from_millis(1);
 /// Interval of reading a followed log.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -96,6 +103,24 @@ pub(super) struct Hub {
     over: watch::Sender<bool>,
     /// Threads that read followed logs.
     readers: Readers,
+    /// Number of clients for which a followed log is being read.
+    reading: Cell<usize>,
+}
+
+/// A read of a followed log for a client, until what was read is written.
+struct Reading<'h>(&'h Cell<usize>);
+
+impl<'h> Reading<'h> {
+    fn new(count: &'h Cell<usize>) -> Reading<'h> {
+        count.set(count.get() + 1);
+        Reading(count)
+    }
+}
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
 }
 
 /// The supervisor, as used by web pages.
@@ -155,13 +180,24 @@ impl Hub {
             identifier,
             over: watch::Sender::new(false),
             readers,
+            reading: Cell::default(),
         })
     }
 
     /// Sends a last line to the clients that requested the end, and to those that follow something.
     /// A client that does not get this line knows that its supervisor died.
-    pub(super) fn end(&self) {
+    pub(super) async fn end(&self) {
         self.over.send_replace(true);
+        // Time to write the last answers.
+        for _ in 0..LAST_WORDS {
+            tokio::task::yield_now().await;
+        }
+        let last_reads = async {
+            while self.reading.get() > 0 {
+                tokio::time::sleep(LAST_LOOK).await;
+            }
+        };
+        let _ = timeout(LAST_READS, last_reads).await;
     }
 
     /// Returns the access rules.
@@ -438,6 +474,7 @@ async fn follow<S: AsyncRead + AsyncWrite + Unpin>(
     let mut over = hub.over.subscribe();
     let mut last: Option<String> = None;
     loop {
+        let reading = Reading::new(&hub.reading);
         // Checked before the last read.
         if last.is_none() && !logs.is_empty() && logs.iter().all(|log| log.file.is_over()) {
             last = Some(if *over.borrow() { OVER } else { REMOVED }.to_owned());
@@ -468,6 +505,7 @@ async fn follow<S: AsyncRead + AsyncWrite + Unpin>(
         if let Some(how) = &last {
             return write(stream, &ended(how)).await;
         }
+        drop(reading);
         tokio::select! {
             () = tokio::time::sleep(LOOK) => {}
             // The output of a process continues without the supervisor.
