@@ -71,6 +71,10 @@ impl Shell<'_, '_> {
         let content = answer.response.content.unwrap_or_default();
         let is_pipe = content.get("stdin").and_then(serde_json::Value::as_bool).unwrap_or(false);
         let pid = content.get("process").and_then(|process| process.get("pid")).and_then(serde_json::Value::as_i64);
+        // Set before the keys are announced, so that none is lost.
+        let keyboard = Keyboard::attached(is_pipe).map_err(|error| {
+            client::failed(ClientError::Broken(format!("cannot set the terminal: {error}")), None, self.output)
+        })?;
         self.note(&format!(
             "attached to {} ({}); Ctrl-C or Ctrl-Z detaches",
             plain(&name),
@@ -79,9 +83,6 @@ impl Shell<'_, '_> {
         if is_pipe {
             self.note("typed lines are sent to its input");
         }
-        let keyboard = Keyboard::attached(is_pipe).map_err(|error| {
-            client::failed(ClientError::Broken(format!("cannot set the terminal: {error}")), None, self.output)
-        })?;
         let over = self.pass(&mut socket, &keyboard, is_pipe.then_some(&*name));
         drop(keyboard);
         match over {
