@@ -131,6 +131,7 @@ impl TaskLog {
 
     /// Takes output of a stream (0 or 1), printed at `now` in unix seconds.
     pub fn take(&mut self, stream: usize, bytes: &[u8], now: i64) {
+        let before = self.held_bytes();
         self.set_time(now);
         let lines = memrchr(b'\n', bytes).map_or(0, |last| last + 1);
         let (whole, mut rest) = bytes.split_at(lines);
@@ -140,7 +141,7 @@ impl TaskLog {
             self.place.unfinished = None;
         }
         if rest.is_empty() {
-            self.flush(bytes.len());
+            self.flush(before + bytes.len() - self.held_bytes());
             return;
         }
         let mut kept = &rest[..0];
@@ -157,7 +158,12 @@ impl TaskLog {
             }
         }
         self.held[stream].extend_from_slice(kept);
-        self.flush(bytes.len());
+        self.flush(before + bytes.len() - self.held_bytes());
+    }
+
+    /// Returns how many bytes of output are held back: they are not in the buffer yet.
+    fn held_bytes(&self) -> usize {
+        self.held.iter().map(Vec::len).sum()
     }
 
     /// Writes the held-back output: no more is available now.
@@ -307,8 +313,7 @@ impl TaskLog {
         if let Err(error) = &written {
             let lost = match left.len() == buffer.len() || output == 0 {
                 true => output,
-                // Bytes held back for the next time were part of this output too.
-                false => self.output_in(&buffer, left) + self.held.iter().map(Vec::len).sum::<usize>(),
+                false => self.output_in(&buffer, left),
             };
             self.place.lost += lost as u64;
             self.place.all_lost += lost as u64;
@@ -582,6 +587,29 @@ mod tests {
         log.take(0, b"12345\n", 1);
         let lost = log.close("OK", 1).unwrap();
         assert!(lost.starts_with("6 bytes of its output are not in the log"), "{lost}");
+    }
+
+    #[test]
+    fn held_back_bytes_that_are_lost_are_counted_once() {
+        let lost = |pieces: &[&str], settles: bool| {
+            let place = TempPlace::new();
+            let mut log = place.log(1 << 20);
+            log.take(0, b"whole\n", 1);
+            log.file = Some(File::options().write(true).open("/dev/full").unwrap());
+            for piece in pieces {
+                log.take(0, piece.as_bytes(), 1);
+                if settles {
+                    log.settle(1);
+                }
+            }
+            log.close("OK", 1).unwrap()
+        };
+        for pieces in [&["12345\nab"][..], &["123", "45\nab"], &["12345\n", "a", "b"]] {
+            for settles in [true, false] {
+                let lost = lost(pieces, settles);
+                assert!(lost.starts_with("8 bytes of its output"), "{pieces:?} {settles}: {lost}");
+            }
+        }
     }
 
     #[test]
