@@ -19,13 +19,16 @@ fn at_once<'w>(programs: impl IntoIterator<Item = crate::support::Program<'w>>) 
 
 /// Starts all programs at a gate that opens when all have arrived, so that they run at once even on one processor.
 fn at_a_gate(world: &World, count: usize, script: impl Fn(usize) -> String) -> Vec<Ran> {
+    // A FIFO, whose readers wait without CPU time until its last writer closes it.
+    nix::unistd::mkfifo(&world.path("gate"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let closed = fs::File::options().read(true).write(true).open(world.path("gate")).unwrap();
     let gated = (0..count).map(|n| {
-        let wait = format!("touch $W/came.{n}; until [ -e $W/gate ]; do sleep 0.02; done; exec {}", script(n));
+        let wait = format!("exec 9<$W/gate; touch $W/came.{n}; read x <&9; exec 9<&-; exec {}", script(n));
         world.sh(&wait).env("CONTROL", env!("CARGO_BIN_EXE_control")).spawn()
     });
     let started: Vec<_> = gated.collect();
     until("all to come", || (0..count).all(|n| world.path(format!("came.{n}")).exists()));
-    fs::write(world.path("gate"), "").unwrap();
+    drop(closed);
     started.into_iter().map(crate::support::Started::wait).collect()
 }
 
@@ -71,7 +74,7 @@ fn of_twenty_unique_launches_one_runs() {
     let world = World::new();
     // The refused ones report it; the winner continues when they have.
     let ran = at_a_gate(&world, 20, |_| {
-        "$LAUNCH --name only --unique sh -c 'echo ran >>$W/ran; until [ -e $W/go ]; do sleep 0.02; [ $(cat $W/stderr.* | wc -l) -lt 19 ] || touch $W/go; done'".into()
+        "$LAUNCH --name only --unique sh -c 'echo ran >>$W/ran; until [ -e $W/go ]; do sleep 0.05; [ $(cat $W/stderr.* | wc -l) -lt 19 ] || touch $W/go; done'".into()
     });
     let (won, lost): (Vec<_>, Vec<_>) = ran.into_iter().partition(|ran| ran.code == 0);
     assert_eq!((won.len(), world.read("ran").as_str()), (1, "ran\n"), "{lost:?}");
@@ -156,7 +159,7 @@ fn sixty_four_at_once_on_an_empty_file() {
 fn while_the_database_is_locked_ends_come_in_time_and_readers_read() {
     let world = World::new();
     world.control(["reserve", "--name", "other", "--expire", "1h"]).run().silent(0);
-    let script = |n: i32| format!("until [ -e $W/go ]; do sleep 0.02; done; exit {n}");
+    let script = |n: i32| format!("until [ -e $W/go ]; do sleep 0.05; done; exit {n}");
     let started: Vec<_> = (1..=8).map(|n| world.launch(["sh", "-c", &script(n)]).spawn()).collect();
     until("all to run", || world.tasks().iter().filter(|row| !row.is_null("pid")).count() == 8);
     let lock = world.lock();
