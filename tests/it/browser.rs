@@ -181,7 +181,7 @@ fn an_incomplete_line_is_shown_and_grows() {
     comes(&mut browser, "begun\nanswer: so it is\n> ");
     // The same for a task that overwrites its line.
     let script =
-        "echo begun; for n in 10 20 30; do printf \"\\r$n %%\"; while [ ! -e $W/$n ]; do sleep 0.02; done; done";
+        "echo begun; for n in 10 20 30; do printf \"\\r$n %%\"; while [ ! -e $W/$n ]; do sleep 0.05; done; done";
     let job = world.launch(["--name", "job", "sh", "-c", script]).spawn();
     let id =
         eventually("the task", || world.tasks().iter().find(|row| row.text("name") == "job").map(|row| row.int("id")));

@@ -335,7 +335,7 @@ fn a_locked_database_is_waited_for_at_the_start() {
     let mut lock = Connection::open(world.db()).unwrap();
     let tx = lock.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).unwrap();
     let mut run = world.launch(["echo", "ran"]).spawn();
-    world.command("sleep").stdin(std::process::Stdio::null()).arg("1").run().silent(0);
+    until("it to wait for the lock", || run.has_open("tasks.db"));
     assert!(!run.has_ended());
     assert_eq!(run.stdout(), "");
     drop(tx);
@@ -350,11 +350,11 @@ fn a_launch_that_waits_for_a_lock_can_be_ended() {
     let mut lock = Connection::open(world.db()).unwrap();
     let tx = lock.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).unwrap();
     let run = world.launch(["echo", "ran"]).spawn();
-    world.command("sleep").arg("0.5").run().silent(0);
+    until("it to wait for the lock", || run.has_open("tasks.db"));
     run.signal(Signal::SIGINT);
     let (ran, took) = timed(|| run.wait());
     assert!([-2, 130].contains(&ran.code), "{ran:?}");
-    assert!(took < Duration::from_secs(3), "{took:?}");
+    assert!(took < LockTimeout::USUAL.limit / 3, "{took:?}");
     drop(tx);
     assert_eq!(world.history().len(), 1);
 }
@@ -373,7 +373,7 @@ fn a_database_locked_at_the_end_costs_a_second_but_loses_no_record() {
     release(&world);
     let (ran, took) = timed(|| run.wait());
     ran.silent(7);
-    assert!(took < Duration::from_secs(4), "{took:?}");
+    assert!(took < LockTimeout::USUAL.limit / 3, "{took:?}");
     assert_eq!((world.tasks().len(), world.history().len()), (1, 0));
     let found = survey(&world);
     assert_eq!((found.live.len(), found.ended.len()), (0, 1), "a reader that cannot write either knows the truth");

@@ -751,7 +751,7 @@ fn history_in_every_form() {
 #[test]
 fn wait_reports_each_outcome() {
     let world = World::new();
-    let script = |n: i32| format!("until [ -e $W/go{n} ]; do sleep 0.02; done; exit {n}");
+    let script = |n: i32| format!("until [ -e $W/go{n} ]; do sleep 0.05; done; exit {n}");
     let zero = world.launched(["sh", "-c", &script(0)]);
     let three = world.launched(["sh", "-c", &script(3)]);
     let (a, b) = (zero.1.to_string(), three.1.to_string());

@@ -391,7 +391,7 @@ fn an_orphans_pid_that_was_used_again_is_not_signalled_with_the_rest() {
 fn an_end_in_the_spool_is_recorded_by_the_next_reader() {
     let world = World::new();
     world.reserve("other", 600);
-    let script = "until [ -e $W/go ]; do sleep 0.01; done; echo '[a]1' >$TASKWATCHER_FEEDBACK; exit 3";
+    let script = "until [ -e $W/go ]; do sleep 0.05; done; echo '[a]1' >$TASKWATCHER_FEEDBACK; exit 3";
     let (launch, id) = world.launched(["--feedpath", ".", "sh", "-c", script]);
     let lock = world.lock();
     fs::write(world.path("go"), "").unwrap();
@@ -427,7 +427,7 @@ fn a_death_beside_the_spool() {
         ("spool.after", "ERROR: exit code 3"),
     ] {
         let world = World::new();
-        let script = "until [ -e $W/go ]; do sleep 0.01; done; exit 3";
+        let script = "until [ -e $W/go ]; do sleep 0.05; done; exit 3";
         let launch = world.launch(["sh", "-c", script]).env(CRASH_AT, point).spawn();
         until("the command", || world.tasks().iter().any(|row| !row.is_null("pid")));
         let lock = world.lock();
@@ -444,7 +444,7 @@ fn a_death_beside_the_spool() {
 #[test]
 fn a_spool_record_of_another_task_is_ignored() {
     let world = World::new();
-    let script = "until [ -e $W/go ]; do sleep 0.01; done; exit 0";
+    let script = "until [ -e $W/go ]; do sleep 0.05; done; exit 0";
     let (launch, _) = world.launched(["sh", "-c", script]);
     let lock = world.lock();
     fs::write(world.path("go"), "").unwrap();

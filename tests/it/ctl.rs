@@ -5,6 +5,7 @@ use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
     net::TcpListener,
+    os::fd::AsRawFd,
     os::unix::net::{UnixListener, UnixStream},
     path::PathBuf,
     sync::{Arc, Mutex, mpsc},
@@ -437,8 +438,9 @@ fn a_supervisor_killed_during_a_request_is_reported_as_not_running() {
         let listener = UnixListener::bind(&path).unwrap();
         let dies = thread::spawn(move || {
             let (stream, _) = listener.accept().unwrap();
-            drop(listener);
-            drop(stream);
+            // Shut down: a process that another test starts at this moment has a copy of the descriptor until its exec.
+            nix::sys::socket::shutdown(listener.as_raw_fd(), nix::sys::socket::Shutdown::Both).unwrap();
+            stream.shutdown(std::net::Shutdown::Both).unwrap();
         });
         let ran = client(&world, line).run();
         dies.join().unwrap();

@@ -29,7 +29,7 @@ fn silence_ends_it_near_the_timeout() {
     let world = World::new();
     let (ran, took) = timed(|| feedback(&world, &["--timeout", "1s"], "sleep 1000").run());
     ran.says(124, &["ended task 1", "no heartbeat for 1s"]);
-    assert!(took >= Duration::from_secs(1) && took < Duration::from_secs(4), "{took:?}");
+    assert!(took >= Duration::from_secs(1) && took < Duration::from_secs(10), "{took:?}");
     let row = world.end();
     assert_eq!(row.text("outcome"), "ERROR: no heartbeat for 1s");
     assert_eq!((row.int("exitcode"), row.text("termsignal"), row.text("ended_by")), (124, "SIGTERM", "timeout"));
@@ -92,10 +92,10 @@ fn silence_is_stored_while_it_lasts() {
 fn the_longest_run_ends_even_a_task_that_beats() {
     let world = World::new();
     let script = "while :; do echo '[a]1' > $f; sleep 0.1; done";
-    let options = ["--timeout", "5s", "--max-runtime", "700ms"];
+    let options = ["--timeout", "60s", "--max-runtime", "700ms"];
     let (ran, took) = timed(|| feedback(&world, &options, script).run());
     ran.says(124, &["ran longer than 0.7s"]);
-    assert!(took >= Duration::from_millis(700) && took < Duration::from_secs(4), "{took:?}");
+    assert!(took >= Duration::from_millis(700) && took < Duration::from_secs(10), "{took:?}");
     let row = world.end();
     assert_eq!((row.text("outcome"), row.text("ended_by")), ("ERROR: ran longer than 0.7s", "max-runtime"));
     // Also without feedback.
@@ -120,7 +120,7 @@ fn a_command_that_ignores_the_stop_signal_is_killed() {
     let options = ["--max-runtime", "0.3", "--kill-after", "0.4"];
     let (ran, took) = timed(|| world.launch(options.iter().copied().chain(["sh", "-c", script])).run());
     ran.says(124, &["ran longer"]);
-    assert!(took >= Duration::from_millis(700) && took < Duration::from_secs(4), "{took:?}");
+    assert!(took >= Duration::from_millis(700) && took < Duration::from_secs(10), "{took:?}");
     assert_eq!(world.end().text("termsignal"), "SIGKILL");
 }
 
@@ -448,7 +448,7 @@ fn background_processes_of_a_finished_command_live_on_and_delay_nothing() {
     let script = format!("sh -c 'trap \"\" PIPE; sleep 1000; :' {marker} & exit 3");
     let (ran, took) = timed(|| world.launch(["sh", "-c", &script]).run());
     ran.silent(3);
-    assert!(took < Duration::from_secs(3), "{took:?}");
+    assert!(took < Duration::from_secs(5), "{took:?}");
     until("the daemon alone", || world.processes_with(&marker).len() == 1);
     assert_eq!(world.end().int("exitcode"), 3);
     // Also if `launch` writes into a pipe that the child keeps open.

@@ -70,14 +70,14 @@ fn a_task_started_inside_another_pid_namespace_is_running_outside() {
     let id = eventually("the command to run", || {
         world.tasks().iter().find(|row| !row.is_null("pid")).map(|row| row.int("id"))
     });
-    until("it to run as a smaller process", || !world.processes_with("TASKWATCHER_LAUNCHER=").is_empty());
+    until("it to run as a smaller process", || !world.own_with("TASKWATCHER_LAUNCHER=").is_empty());
     sees_running(&world.control(["list"]).run());
     script(&world, SECOND).run();
     still_the_only_one(&world, id);
     // The namespace ends with its first process; from outside it is visible that no process is left.
     let held = world.task().int("launcher_pid");
     assert!(held < 100, "counted inside: {held}");
-    for pid in world.processes_with("unshare\0--pid") {
+    for pid in world.own_with("unshare\0--pid") {
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL).unwrap();
     }
     inside.child.wait().unwrap();
@@ -262,9 +262,9 @@ fn beats_no_more(world: &World) {
     let beat = world.work().join("beat");
     let _ = fs::remove_file(&beat);
     // It sends twenty heartbeats per second.
-    until("its processes to be gone", || world.processes_with("threads.py").is_empty());
+    until("its processes to be gone", || world.own_with("threads.py").is_empty());
     let _ = fs::remove_file(&beat);
-    assert!(world.processes_with("threads.py").is_empty() && !beat.exists(), "it runs on");
+    assert!(world.own_with("threads.py").is_empty() && !beat.exists(), "it runs on");
 }
 
 #[test]
@@ -283,7 +283,7 @@ fn a_command_whose_first_thread_has_ended_is_an_orphan_that_can_be_killed() {
     let world = World::new();
     fs::write(world.work().join("threads.py"), THREADS).unwrap();
     let id = world.orphan(&["python3", "threads.py"]);
-    until("its first thread to end", || world.processes_with("threads.py").into_iter().all(has_ended_first_thread));
+    until("its first thread to end", || world.own_with("threads.py").into_iter().all(has_ended_first_thread));
     assert_eq!(world.status(id).as_deref(), Some("ORPHANED"));
     let ran = world.control(["kill", &id.to_string()]).run();
     assert_eq!(ran.code, 0, "{ran:?}");
@@ -356,7 +356,7 @@ fn a_slot_is_held_by_the_launcher_alone_and_for_as_long_as_it_lives() {
     let slot = world.task().int("slot");
     let spool = taskwatcher::io::spool::Spool::open(&world.db(), false).unwrap();
     // Also after its re-execution.
-    until("it to run as a smaller process", || world.processes_with("TASKWATCHER_LAUNCHER=").contains(&launch.pid()));
+    until("it to run as a smaller process", || world.own_with("TASKWATCHER_LAUNCHER=").contains(&launch.pid()));
     until("the slot to be held", || spool.held(slot).unwrap().is_some());
     launch.signal(Signal::SIGKILL);
     launch.child.wait().unwrap();
@@ -405,7 +405,7 @@ fn a_task_beyond_the_first_file_of_the_spool_is_alive_is_killed_and_leaves_its_e
     let file = world.beside_db("-spool.1");
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     let spool = taskwatcher::io::spool::Spool::open(&world.db(), false).unwrap();
-    until("it to run as a smaller process", || world.processes_with("TASKWATCHER_LAUNCHER=").contains(&launch.pid()));
+    until("it to run as a smaller process", || world.own_with("TASKWATCHER_LAUNCHER=").contains(&launch.pid()));
     until("the slot to be held", || spool.held(slot).unwrap().is_some());
     world.edit(&format!("UPDATE tasks SET namespace = 'pid:[1]' WHERE id = {id}"));
     assert_eq!(world.status(id).as_deref(), Some("RUNNING"), "only the lock shows it");

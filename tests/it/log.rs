@@ -7,13 +7,12 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::PathBuf,
     process::{Command, Stdio},
-    time::Duration,
 };
 
 use crate::support::{
     World,
     desk::{SmallDisk, mode},
-    eventually, timed, until,
+    eventually, until,
 };
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
@@ -121,12 +120,12 @@ fn without_a_log_the_command_has_the_output_of_launch() {
 #[test]
 fn a_child_that_keeps_the_output_open_delays_nothing_and_lives() {
     let world = World::new();
-    let late = "#!/bin/sh\nuntil [ -e $W/go ]; do sleep 0.01; done\nseq 200000\nseq 200000 >&2\necho > $W/done\n";
+    let late = "#!/bin/sh\nuntil [ -e $W/go ]; do sleep 0.05; done\nseq 200000\nseq 200000 >&2\necho > $W/done\n";
     world.program("late", late);
     let launch = world.launch(["sh", "-c", "./late & echo early"]);
-    let (ran, took) = timed(|| launch.cwd(world.path("")).run().silent(0));
+    // The child waits until `go` exists: that `launch` ends at all shows that it does not wait for the child.
+    let ran = launch.cwd(world.path("")).run().silent(0);
     assert_eq!(ran.text(), "early\n");
-    assert!(took < Duration::from_millis(1900), "{took:?}");
     assert_eq!(lines(&world, 1), ["early", "TASK OK"]);
     // More than any pipe can hold: the child is neither killed nor blocked.
     fs::write(world.path("go"), "").unwrap();
@@ -284,7 +283,7 @@ fn a_full_disk_loses_log_lines_and_reports_how_many() {
 fn a_deleted_log_of_a_running_task_is_started_again_with_a_note() {
     let world = World::new();
     let go = world.path("go");
-    let script = format!("echo first; until [ -e {} ]; do sleep 0.01; done; echo second", go.display());
+    let script = format!("echo first; until [ -e {} ]; do sleep 0.05; done; echo second", go.display());
     let launch = world.launch(["sh", "-c", &script]).spawn();
     let log = eventually("the first line in the log", || {
         let row = world.tasks().pop()?;
@@ -436,7 +435,7 @@ fn every_follower_sees_everything_and_ends_with_the_task() {
 #[test]
 fn a_follower_keeps_up_with_a_log_whose_beginning_is_dropped() {
     let world = World::new();
-    let script = "i=0; while [ $i -lt 3000 ]; do echo number $i; i=$((i+1)); done; until [ -e $W/go ]; do sleep 0.01; done; echo over";
+    let script = "i=0; while [ $i -lt 3000 ]; do echo number $i; i=$((i+1)); done; until [ -e $W/go ]; do sleep 0.05; done; echo over";
     let (launch, _) = world.launched(["--log-max", "4K", "sh", "-c", script]);
     let follower = world.control(["log", "1", "--follow", "--no-time"]).spawn();
     until("the last number", || follower.stdout().contains("number 2999\n"));

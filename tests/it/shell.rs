@@ -4,13 +4,12 @@
 use std::{
     fs::{self, File, Permissions},
     os::unix::fs::{MetadataExt, PermissionsExt},
-    time::Duration,
 };
 
 use crate::support::{
     Ran, World,
     pty::{Kind, Terminal},
-    sleeps, timed, until,
+    sleeps, until,
 };
 use nix::{
     pty::Winsize,
@@ -433,17 +432,13 @@ fn fg_shows_output_and_sends_input() {
             let rest = tty.shows("\r\n");
             assert!("supervise: attached to ".len() + "reporter:web_00".len() + rest.trim_end().len() < 80, "{rest}");
             until("the terminal to be its", || tty.modes() != at_prompt);
-            let ((), took) = timed(|| {
-                tty.type_in(key);
-                tty.shows("detached from web");
-            });
+            // The program is silent: the key alone detaches.
+            tty.type_in(key);
+            tty.shows("detached from web");
             tty.shows(PROMPT);
             until("the editor's modes", || tty.modes() == at_prompt);
-            took
         };
-        // The program is silent. On a busy machine one attempt of a few must succeed.
-        let took: Vec<Duration> = (0..3).map(|_| leave()).collect();
-        assert!(took.iter().any(|took| *took < Duration::from_millis(200)), "{took:?}");
+        leave();
     }
     // The job that was left is the current one.
     assert!(tty.line("jobs").lines().any(|line| line.contains("]+") && line.contains("sleep")));

@@ -53,7 +53,7 @@ fn a_launcher_that_cannot_read_proc_does_not_start_the_command_again() {
 #[test]
 fn a_launcher_without_descriptors_after_its_re_execution_waits_for_them() {
     let world = World::new();
-    let job = "echo one; echo run >> \"$W/runs\"; until [ -e \"$W/go\" ]; do sleep 0.01; done; echo two; exit 3";
+    let job = "echo one; echo run >> \"$W/runs\"; until [ -e \"$W/go\" ]; do sleep 0.05; done; echo two; exit 3";
     let started = world.launch(["--max-runtime", "100s", "--quiet", "--", "sh", "-c", job]).spawn();
     let limit = |files| {
         let limit = Rlimit { current: Some(files), maximum: Some(4096) };

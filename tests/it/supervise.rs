@@ -86,7 +86,7 @@ fn a_failed_start_is_repeated_after_1_2_and_3_seconds_and_then_fatal() {
     assert_eq!(spawned.len(), 4, "{log}");
     for (seen, meant) in spawned.iter().zip([0.0, 1.0, 3.0, 6.0]) {
         // On a busy machine it may be later, never earlier.
-        assert!(*seen > meant - 0.05 && *seen < meant + 2.0, "{spawned:?}");
+        assert!(*seen > meant - 0.05 && *seen < meant + 5.0, "{spawned:?}");
     }
     assert_eq!(times(&log, "spawned: once").len(), 1);
     let last: Vec<&str> =
@@ -364,7 +364,7 @@ fn a_locked_database_delays_no_start_and_no_stop() {
     let soon = |command: &str, name: &str| {
         let (answer, took) = timed(|| world.ask(named(command, name)));
         assert_eq!(answer["status"], 200, "{command} {name}: {answer}");
-        assert!(took < Duration::from_secs(2), "{command} {name}: {took:?}");
+        assert!(took < Duration::from_secs(5), "{command} {name}: {took:?}");
         // Each run has reported its pid before it is ended.
         ran.set(ran.get() + usize::from(command != "stop"));
         until("it to say so", || world.read("runs").lines().count() == ran.get());
@@ -374,7 +374,7 @@ fn a_locked_database_delays_no_start_and_no_stop() {
     let (daemon, took) = timed(|| world.daemon());
     assert!(took < Duration::from_secs(5), "{took:?}");
     let ((), took) = timed(|| world.comes_to("web", "RUNNING"));
-    assert!(took < Duration::from_secs(2), "{took:?}");
+    assert!(took < Duration::from_secs(5), "{took:?}");
     world.line("runs");
     soon("stop", "web");
     drop(locked);
@@ -405,7 +405,7 @@ fn a_locked_database_delays_no_start_and_no_stop() {
     assert_eq!(world.ask(json!({ "command": "history", "name": "late", "target": "process" }))["status"], 200);
     assert_eq!(status(), false);
     let (stops, took) = timed(|| world.ask(json!({ "command": "stop", "target": "all" })));
-    assert!(stops["status"] == 200 && took < Duration::from_secs(2), "{took:?}");
+    assert!(stops["status"] == 200 && took < Duration::from_secs(5), "{took:?}");
     drop(locked);
     // No process reports it, but it is detected soon.
     until("the database to be well", || status() == true);
@@ -706,7 +706,7 @@ fn clients_that_wait_hang_or_vanish_delay_no_other() {
     half.stream.write_all(b"{\"command\":\"sta").unwrap();
     let _silent = world.connect_to_daemon();
     let (_, took) = timed(|| world.states());
-    assert!(took < Duration::from_secs(2), "{took:?}");
+    assert!(took < Duration::from_secs(5), "{took:?}");
     drop(clients.pop());
     for client in &mut clients {
         assert_eq!(client.line()["status"], 200);

@@ -481,9 +481,9 @@ fn adopted_orphans_are_reaped() {
     // The supervisor is the first process of a pid namespace, which adopts orphans.
     let world = World::new();
     // It lives until both the command and its shim are gone.
-    let waits = "until read -r _ _ _ parent _ < /proc/$$/stat && [ $parent = 1 ]; do sleep 0.02; done";
+    let waits = "until read -r _ _ _ parent _ < /proc/$$/stat && [ $parent = 1 ]; do sleep 0.05; done";
     let orphan =
-        format!("(setsid sh -c '> $W/away; {waits}' > /dev/null 2>&1 &); until [ -e $W/away ]; do sleep 0.02; done");
+        format!("(setsid sh -c '> $W/away; {waits}' > /dev/null 2>&1 &); until [ -e $W/away ]; do sleep 0.05; done");
     world.configure(&script("job", &orphan, "startsecs = 0\nautorestart = \"false\""));
     let unshare = |args: &[&str]| {
         let mut program = world.command("unshare");

@@ -774,7 +774,7 @@ fn leftovers_of_a_group_are_counted_as_long_as_they_live() {
 #[test]
 fn leftovers_in_another_session_are_counted_too() {
     let world = World::new();
-    let script = "setsid sleep 300 >/dev/null 2>&1 & until read -r _ _ _ _ _ s _ </proc/$!/stat && [ $s = $! ]; do sleep 0.02; done; echo $! >$W/away; exit 3";
+    let script = "setsid sleep 300 >/dev/null 2>&1 & until read -r _ _ _ _ _ s _ </proc/$!/stat && [ $s = $! ]; do sleep 0.05; done; echo $! >$W/away; exit 3";
     world.configure(&program("left", script, "startsecs = 0\nautorestart = \"false\""));
     let daemon = world.daemon();
     world.comes_to("left", "EXITED");

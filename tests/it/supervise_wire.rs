@@ -13,12 +13,14 @@ use crate::support::{Program, World, eventually, field, timed, until};
 use nix::unistd::geteuid;
 use serde_json::{Value, json};
 
+/// Starts and stops whose events are more than the buffer of a listener holds.
+const ROUNDS: u64 = 24;
 /// User id of `nobody`.
 const OTHER: u32 = 65534;
 
 fn soon(world: &World, what: &str) {
     let (answer, took) = timed(|| world.ask(json!({ "command": "version" })));
-    assert!(answer["status"] == 200 && took < Duration::from_secs(2), "{what}: {answer} after {took:?}");
+    assert!(answer["status"] == 200 && took < Duration::from_secs(5), "{what}: {answer} after {took:?}");
 }
 
 #[test]
@@ -109,13 +111,13 @@ fn many_connections_are_served_and_slow_readers_affect_no_other() {
     // No client sends more than fits into the buffers.
     let taken = asker.stream.write(many.as_bytes()).unwrap_or(0);
     assert!(taken > 0);
-    for _ in 0..40 {
+    for _ in 0..ROUNDS {
         assert_eq!(world.ask(named("start", &long))["status"], 200);
         assert_eq!(world.ask(named("stop", &long))["status"], 200);
     }
     soon(&world, "with those who do not read");
     let grown = memory().saturating_sub(before);
-    // With 16 MiB of log, 3 MB of events, and far more responses.
+    // With 16 MiB of log, 2 MB of events, and far more responses.
     assert!(grown < 6 << 10, "it grew by {grown} kB");
     // Dropped events are reported, and then the stream continues.
     let (mut events, mut dropped) = (0, 0);
@@ -126,7 +128,7 @@ fn many_connections_are_served_and_slow_readers_affect_no_other() {
             _ => dropped = event["count"].as_u64().unwrap(),
         }
     }
-    assert!(events > 100 && dropped > 0 && events + dropped <= 40 * 40 * 4, "{events} events, {dropped} dropped");
+    assert!(events > 100 && dropped > 0 && events + dropped <= ROUNDS * 40 * 4, "{events} events, {dropped} dropped");
     assert_eq!(world.ask(named("start", &long))["status"], 200);
     until("news", || listener.line()["to"] == "RUNNING");
     // The follower missed nothing.
@@ -154,16 +156,9 @@ fn requests_about_many_processes_are_answered_quickly() {
     let names: Vec<String> = (0..1000).map(|number| format!("many:many_{number:04}")).collect();
     let ask = |command: &str, args: Value| {
         let request = json!({ "command": command, "target": "process", "names": names, "args": args });
-        // A busy machine may need longer occasionally, but not each time.
-        let mut all = vec![];
-        loop {
-            let (answer, took) = timed(|| world.ask(request.clone()));
-            if took < Duration::from_secs(1) {
-                return answer;
-            }
-            all.push(took);
-            assert!(all.len() < 5, "{command} took {all:?}");
-        }
+        let (answer, took) = timed(|| world.ask(request));
+        assert!(took < Duration::from_secs(5), "{command}: {took:?}");
+        answer
     };
     let count = |list: &Value| list.as_array().map(Vec::len);
     assert_eq!(count(&ask("status", json!({}))["content"]["processes"]), Some(1000));
@@ -185,10 +180,10 @@ fn requests_about_many_processes_are_answered_quickly() {
         assert!(clients.iter_mut().all(|client| client.line()["status"] == 200));
     });
     // The time over three seconds is for creating a hundred processes.
-    assert!(took >= Duration::from_secs(3) && took < Duration::from_secs(8), "{took:?}");
+    assert!(took >= Duration::from_secs(3) && took < Duration::from_secs(20), "{took:?}");
     let (answer, took) = timed(|| world.ask(named("restart", "slow:*")));
     assert_eq!(count(&answer["content"]["results"]), Some(50));
-    assert!(answer["status"] == 200 && took < Duration::from_secs(8), "{took:?}");
+    assert!(answer["status"] == 200 && took < Duration::from_secs(20), "{took:?}");
     assert_eq!(daemon.end().code, 0);
 }
 

@@ -411,7 +411,7 @@ fn its_pseudo_terminal_follows_the_size_of_the_terminal() {
     assert_eq!(tty.wait(), 0);
 }
 
-const SIZES: &str = "trap 'stty size' WINCH; stty size; until [ -e $W/go ]; do sleep 0.01; done";
+const SIZES: &str = "trap 'stty size' WINCH; stty size; until [ -e $W/go ]; do sleep 0.05; done";
 
 #[test]
 fn the_terminal_is_left_as_it_was() {
@@ -492,7 +492,7 @@ fn ctrl_c_ends_a_script_of_bash_as_without_launch() {
 fn children_left_on_the_terminal_live_on() {
     let world = World::new();
     let mut tty = Terminal::bash(&world);
-    let child = "until [ -e $W/go ]; do sleep 0.01; done; echo late; echo > $W/lived";
+    let child = "until [ -e $W/go ]; do sleep 0.05; done; echo late; echo > $W/lived";
     tty.type_in(&format!("$LAUNCH sh -c '({child}) & echo early'; echo code-$?\n"));
     tty.shows("early\n");
     tty.shows("code-0\n");

@@ -281,7 +281,7 @@ impl World {
         (id, handle)
     }
 
-    /// Returns the live processes with these bytes in their arguments or environment.
+    /// Returns the live processes with these bytes in their arguments or environment, including those of other tests.
     pub fn processes_with(&self, marker: &str) -> Vec<i32> {
         let me = std::process::id();
         let pids = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
@@ -291,6 +291,11 @@ impl World {
     /// Returns the live processes that were started in this world.
     pub fn processes(&self) -> Vec<i32> {
         self.processes_with(self.dir.path().to_str().unwrap())
+    }
+
+    /// Returns the live processes of this world with these bytes in their arguments or environment.
+    pub fn own_with(&self, marker: &str) -> Vec<i32> {
+        self.processes().into_iter().filter(|pid| carries(*pid, marker)).collect()
     }
 }
 
@@ -316,6 +321,15 @@ fn carries(pid: i32, marker: &str) -> bool {
     holds("cmdline") || holds("environ")
 }
 
+/// Kills a process with these bytes in its arguments or environment, and no other process that has got its pid meanwhile.
+fn kill_marked(pid: i32, marker: &str) {
+    use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+    let Some(process) = Pid::from_raw(pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()) else { return };
+    if carries(pid, marker) {
+        let _ = pidfd_send_signal(&process, Signal::KILL);
+    }
+}
+
 impl Drop for World {
     fn drop(&mut self) {
         // Empty twice, to include processes that were being forked during the first look.
@@ -326,9 +340,7 @@ impl Drop for World {
             if empty == 2 {
                 return;
             }
-            for pid in left {
-                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
-            }
+            left.into_iter().for_each(|pid| kill_marked(pid, self.dir.path().to_str().unwrap()));
             std::thread::sleep(LOOK_AGAIN);
         }
     }
