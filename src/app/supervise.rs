@@ -36,7 +36,7 @@ mod waiters;
 mod waiting;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, HashSet},
     ffi::OsString,
     io::Write,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
@@ -64,7 +64,7 @@ use self::{
     on_disk::{ConfigSource, Deliver, Loaded, OnDisk},
     records::Records,
     serve::Hub,
-    state::{Supervisor, Watched},
+    state::{Clients, Kept, OwnFacts, Pending, RunIndex, Supervisor, Watched},
 };
 use crate::{
     io::{
@@ -74,7 +74,12 @@ use crate::{
         sys,
         timerfd::Alarm,
     },
-    model::{jobs::JobNumbers, machine::Starts, program::Keep, task::Signal, wire::Notice},
+    model::{
+        machine::Starts,
+        program::{Keep, ProgramSpec},
+        task::{Process, Signal},
+        wire::Notice,
+    },
 };
 
 /// Interval of the checks for outside changes, such as a removed socket.
@@ -209,6 +214,75 @@ fn find_launch() -> Result<PathBuf, SuperviseError> {
     })
 }
 
+/// Returns the state before anything is adopted or started. `send` takes the configurations that are read later.
+fn supervisor(
+    begun: &mut Begun,
+    me: Process,
+    log: Activity,
+    hub: &Rc<Hub>,
+    (readers, send): (Readers, mpsc::UnboundedSender<Message>),
+) -> Result<Supervisor, SuperviseError> {
+    let boot = sys::boot_id().map_err(|error| SuperviseError::System("read the boot id", error))?;
+    let own = OwnFacts {
+        me,
+        boot,
+        db: begun.db.clone(),
+        launch: find_launch()?,
+        env: inherited(),
+        owner: begun.user.as_ref().map(|user| (user.uid, user.gid)),
+    };
+    let files = Arc::new(Files { place: begun.where_.clone(), overrides: begun.overrides.clone() });
+    let (unix, inet) = (begun.unix.take(), std::mem::take(&mut begun.inet));
+    Ok(Supervisor {
+        own,
+        config: begun.config.clone(),
+        procs: BTreeMap::new(),
+        runs: begun.runs.clone(),
+        index: RunIndex::default(),
+        diverted: HashSet::new(),
+        log,
+        kept: Kept::default(),
+        records: Records::open(begun.db.clone(), begun.runs.clone()),
+        hooks: Hooks::default(),
+        on_disk: OnDisk::new(files, to_driver(send), &begun.config),
+        starts: Starts::default(),
+        pending: Pending::default(),
+        clients: Clients {
+            listeners: Listeners::open(Rc::clone(hub), begun.user.clone(), unix, inet),
+            waiters: vec![],
+            notices: vec![],
+            readers,
+        },
+        shutdown: None,
+    })
+}
+
+/// Adopts what an earlier supervisor left, and starts the rest.
+fn adopt_and_start(core: &mut Supervisor) {
+    let specs: Vec<ProgramSpec> = core.config.processes.values().cloned().collect();
+    for spec in specs {
+        core.insert(spec, false);
+    }
+    core.remember();
+    core.adopt_all();
+    core.make_spares();
+    core.make_room_for_late();
+    // Settle what ended while no supervisor was running.
+    core.records.settle();
+    core.stop_remembered();
+    core.start_all();
+    core.write_self();
+}
+
+/// Reads the files of runs that have changed.
+fn hear_changes(core: &mut Supervisor, watch: &mut RunWatch) {
+    let changed = match watch.read_changes() {
+        Ok(RunChange::Runs(handles)) => handles,
+        Ok(RunChange::All) | Err(_) => core.index.by_handle.keys().cloned().collect(),
+    };
+    changed.iter().for_each(|handle| core.heard(handle));
+}
+
 async fn drive(begun: &mut Begun, copy: Option<Box<dyn Write>>) -> Result<(), SuperviseError> {
     let system = |what| move |error| SuperviseError::System(what, error);
     let own = process::own().map_err(system("read /proc/self/stat"))?;
@@ -224,63 +298,9 @@ async fn drive(begun: &mut Begun, copy: Option<Box<dyn Write>>) -> Result<(), Su
     for (level, line) in &begun.warnings {
         log.say(*level, &format!("config: {line}"));
     }
-    let mut core = Supervisor {
-        me,
-        diverted: HashSet::new(),
-        boot: sys::boot_id().map_err(system("read the boot id"))?,
-        config: begun.config.clone(),
-        procs: BTreeMap::new(),
-        runs: begun.runs.clone(),
-        db: begun.db.clone(),
-        launch: find_launch()?,
-        env: inherited(),
-        log,
-        jobs: JobNumbers::default(),
-        jobs_due: None,
-        timers: BTreeMap::new(),
-        records: Records::open(begun.db.clone(), begun.runs.clone()),
-        readers,
-        by_handle: HashMap::new(),
-        children: HashMap::new(),
-        hooks: Hooks::default(),
-        on_disk: OnDisk::new(
-            Arc::new(Files { place: begun.where_.clone(), overrides: begun.overrides.clone() }),
-            to_driver(send.clone()),
-            &begun.config,
-        ),
-        listeners: Listeners::open(
-            Rc::clone(&hub),
-            begun.user.clone(),
-            begun.unix.take(),
-            std::mem::take(&mut begun.inet),
-        ),
-        starts: Starts::default(),
-        to_watch: vec![],
-        unwatched: vec![],
-        unsent: vec![],
-        send_at: None,
-        unheard: BTreeMap::new(),
-        hear_at: None,
-        waiters: vec![],
-        notices: vec![],
-        spares: vec![],
-        shutdown: None,
-        owner: begun.user.as_ref().map(|user| (user.uid, user.gid)),
-        stopped: BTreeSet::new(),
-    };
-    for spec in begun.config.processes.values() {
-        core.insert(spec.clone(), false);
-    }
-    core.remember();
-    core.adopt_all();
-    core.make_spares();
-    core.make_room_for_late();
-    let is_new = !core.db.exists();
-    // Settle what ended while no supervisor was running.
-    core.records.settle();
-    core.stop_remembered();
-    core.start_all();
-    core.write_self();
+    let mut core = supervisor(begun, me, log, &hub, (readers, send.clone()))?;
+    let is_new = !core.own.db.exists();
+    adopt_and_start(&mut core);
     let mut written = copied(watch.readable()).map_err(system("watch the folder of runs"))?;
     let mut alarm = Alarm::new().map_err(system("make a timer"))?;
     let rung = copied(alarm.readable()).map_err(system("watch a timer"))?;
@@ -296,10 +316,10 @@ async fn drive(begun: &mut Begun, copy: Option<Box<dyn Write>>) -> Result<(), Su
     loop {
         core.advance_waiters();
         core.launch_waiting();
-        for (notice, time) in std::mem::take(&mut core.notices) {
+        for (notice, time) in std::mem::take(&mut core.clients.notices) {
             hub.notify(&notice, time);
         }
-        for (watched, fd) in std::mem::take(&mut core.to_watch) {
+        for (watched, fd) in std::mem::take(&mut core.pending.to_watch) {
             watch_end(watched, fd, send.clone());
         }
         if core.is_over() {
@@ -311,13 +331,7 @@ async fn drive(begun: &mut Begun, copy: Option<Box<dyn Write>>) -> Result<(), Su
         tokio::select! {
             ready = written.readable() => {
                 if let Ok(mut ready) = ready {
-                    match watch.read_changes() {
-                        Ok(RunChange::Runs(handles)) => handles.iter().for_each(|handle| core.heard(handle)),
-                        Ok(RunChange::All) | Err(_) => {
-                            let all: Vec<String> = core.by_handle.keys().cloned().collect();
-                            all.iter().for_each(|handle| core.heard(handle));
-                        }
-                    }
+                    hear_changes(&mut core, &mut watch);
                     ready.clear_ready();
                 }
             }
@@ -353,7 +367,7 @@ async fn drive(begun: &mut Begun, copy: Option<Box<dyn Write>>) -> Result<(), Su
     core.log.info("supervise ends");
     hub.end().await;
     hub.end_web();
-    core.listeners.close();
+    core.clients.listeners.close();
     if let Err(error) = begun.pidfile.remove() {
         core.log.warn(&format!("warning: cannot remove the pid file: {error}"));
     }
@@ -433,7 +447,7 @@ fn keep_house(core: &mut Supervisor, times: &mut Times) -> bool {
     if looked {
         core.watch_again();
         core.run_due_hooks();
-        if let Some((_, line)) = core.listeners.look() {
+        if let Some((_, line)) = core.clients.listeners.look() {
             core.log.warn(&line);
         }
         if let Some(warning) = core.records.warning(now) {
@@ -450,7 +464,7 @@ fn keep_house(core: &mut Supervisor, times: &mut Times) -> bool {
         core.records.forget(names, core.config.server.history_keep);
     }
     if due(&mut times.ticked, TICK) {
-        core.notices.push((Notice::Tick, sys::now().wall.secs()));
+        core.clients.notices.push((Notice::Tick, sys::now().wall.secs()));
     }
     looked
 }

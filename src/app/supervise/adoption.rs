@@ -59,7 +59,7 @@ impl Supervisor {
     /// Adopts the runs that an earlier supervisor left. To be called before anything is started.
     pub(super) fn adopt_all(&mut self) {
         match once_readable(|| self.runs.read_jobs()) {
-            Ok(Some(text)) => self.jobs = JobNumbers::parse(&text, |name| self.procs.contains_key(name)),
+            Ok(Some(text)) => self.kept.jobs = JobNumbers::parse(&text, |name| self.procs.contains_key(name)),
             Ok(None) => {}
             Err(error) => self.log.warn(&format!("warning: job numbers start over: {error}")),
         }
@@ -95,7 +95,7 @@ impl Supervisor {
             let Some(run) = once_readable(|| self.written(handle))? else { return Ok(None) };
             let patient = sys::now().mono.saturating_sub(began) <= SETTLE;
             let (shim, command) = lives(&run);
-            match sort(&run.phase, run.boot == self.boot, shim, command, patient) {
+            match sort(&run.phase, run.boot == self.own.boot, shim, command, patient) {
                 Sorted::Wait => sys::pause(SETTLE_STEP),
                 sorted => return Ok(Some((sorted, run))),
             }
@@ -142,7 +142,7 @@ impl Supervisor {
         (proc.task, proc.start) = (run.task, since.wall.secs());
         let progress = if command.is_some() { Progress::Started } else { Progress::Nothing };
         proc.run = Some(RunTracker::taken_over(run, progress, command, shim));
-        self.by_handle.insert(handle.to_owned(), name.clone());
+        self.index.by_handle.insert(handle.to_owned(), name.clone());
         self.number(&name);
         match command {
             Some(command) => {
@@ -196,7 +196,7 @@ impl Supervisor {
                 proc.task = run.task;
                 tracker.leftover = leftover;
                 proc.run = Some(tracker);
-                self.by_handle.insert(handle.to_owned(), name.clone());
+                self.index.by_handle.insert(handle.to_owned(), name.clone());
                 let _ = self.feed(&name, Event::LeftBehind { leftover });
                 return self.watch_shim(handle, run.shim);
             }

@@ -75,8 +75,8 @@ impl Supervisor {
     pub(super) fn set_timer(&mut self, name: &str) {
         let wanted = self.procs.get(name).and_then(Proc::deadline);
         match wanted {
-            Some(at) => self.timers.insert(name.to_owned(), at),
-            None => self.timers.remove(name),
+            Some(at) => self.pending.timers.insert(name.to_owned(), at),
+            None => self.pending.timers.remove(name),
         };
     }
 
@@ -148,8 +148,8 @@ impl Supervisor {
                 if !std::mem::replace(&mut unsent.reported, true) {
                     self.log.warn(&format!("warning: {name}: {signal} was not sent yet: {error}; retrying"));
                 }
-                self.unsent.push(unsent);
-                self.send_at.get_or_insert(sys::now().mono + SEND_AGAIN);
+                self.pending.unsent.push(unsent);
+                self.pending.send_at.get_or_insert(sys::now().mono + SEND_AGAIN);
                 None
             }
             None if is_reached => None,
@@ -159,9 +159,9 @@ impl Supervisor {
 
     /// Retries the signals that could not be sent.
     fn send_again(&mut self) {
-        self.send_at = None;
-        for unsent in std::mem::take(&mut self.unsent) {
-            let Some(name) = self.by_handle.get(&unsent.handle).cloned() else { continue };
+        self.pending.send_at = None;
+        for unsent in std::mem::take(&mut self.pending.unsent) {
+            let Some(name) = self.index.by_handle.get(&unsent.handle).cloned() else { continue };
             if let Some(event) = self.deliver(&name, unsent) {
                 let _ = self.feed(&name, event);
             }
@@ -194,13 +194,13 @@ impl Supervisor {
     pub(super) fn forget_run(&mut self, handle: &str) {
         // The shim may have left the end of the run beside a locked database.
         self.records.look_again();
-        self.by_handle.remove(handle);
-        if self.spares.len() < SPARES
+        self.index.by_handle.remove(handle);
+        if self.index.spares.len() < SPARES
             && self.shutdown.is_none()
             && let Ok(next) = sys::new_handle()
             && self.runs.hand_on(handle, next.as_str()).is_ok()
         {
-            self.spares.push(next);
+            self.index.spares.push(next);
         } else {
             self.runs.remove(handle);
             // The spare file, if the run never used it.
@@ -220,18 +220,18 @@ impl Supervisor {
 
     /// Creates files for future runs, if there are few.
     pub(super) fn make_spares(&mut self) {
-        for _ in self.spares.len()..FEW_SPARES {
+        for _ in self.index.spares.len()..FEW_SPARES {
             if let Ok(next) = sys::new_handle()
                 && self.runs.make_spare(next.as_str()).is_ok()
             {
-                self.spares.push(next);
+                self.index.spares.push(next);
             }
         }
     }
 
     /// Handles the end of a child.
     pub(super) fn child_gone(&mut self, pid: i32, exit: Exit) {
-        match self.children.remove(&pid) {
+        match self.index.children.remove(&pid) {
             Some(handle) => self.shim_gone(&handle, Some(exit)),
             None if self.hook_gone(pid, exit) => {}
             None => self.log.info(&format!("reaped: process {pid}, which is unknown")),
@@ -253,12 +253,12 @@ impl Supervisor {
         if let Some(url) = self.config.server_url(&proc.spec) {
             env.push(("TASKMASTER_SERVER_URL", url.to_string().into()));
         }
-        self.hooks.add(name, &task, &hook.command, env, (&self.launch, &self.db), &mut self.log);
+        self.hooks.add(name, &task, &hook.command, env, (&self.own.launch, &self.own.db), &mut self.log);
     }
 
     /// Runs the hooks that are due and could not be run before.
     pub(super) fn run_due_hooks(&mut self) {
-        self.hooks.run_due(&self.launch, &mut self.log);
+        self.hooks.run_due(&self.own.launch, &mut self.log);
     }
 
     /// Handles the end of a child; returns true if it was a hook.
@@ -270,7 +270,7 @@ impl Supervisor {
             let task = format!("see the task {name}.hook in history");
             self.log.warn(&format!("warning: {name}: its hook failed: {words}; {task}"));
         }
-        self.hooks.run(&name, &self.launch, &mut self.log);
+        self.hooks.run(&name, &self.own.launch, &mut self.log);
         true
     }
 
@@ -308,8 +308,8 @@ impl Supervisor {
 
     /// Returns the next time at which something is due without an event.
     pub(super) fn deadline(&self) -> Option<Duration> {
-        let timers = self.timers.values().copied();
-        let waiters = self.waiters.iter().filter_map(Waiter::deadline);
+        let timers = self.pending.timers.values().copied();
+        let waiters = self.clients.waiters.iter().filter_map(Waiter::deadline);
         // The records written by the database thread are polled.
         let recording = self.shutdown.as_ref().and_then(|shutdown| shutdown.record_until);
         let recording = recording.map(|until| until.min(sys::now().mono + LOOK_AT_RECORDS));
@@ -317,17 +317,17 @@ impl Supervisor {
             .chain(waiters)
             .chain(self.starts.deadline(sys::now().mono))
             .chain(recording)
-            .chain(self.jobs_due)
+            .chain(self.kept.jobs_due)
             .chain(self.on_disk.deadline())
-            .chain(self.hear_at)
-            .chain(self.send_at)
+            .chain(self.pending.hear_at)
+            .chain(self.pending.send_at)
             .min()
     }
 
     /// Handles everything that is due.
     pub(super) fn tick(&mut self) {
         let now = sys::now().mono;
-        let due = self.timers.iter().filter(|(_, at)| **at <= now);
+        let due = self.pending.timers.iter().filter(|(_, at)| **at <= now);
         let due: Vec<String> = due.map(|(name, _)| name.clone()).collect();
         for name in due {
             if self.procs.get(&name).and_then(|proc| proc.machine.deadline()).is_some_and(|at| at <= now) {
@@ -338,37 +338,37 @@ impl Supervisor {
         }
         self.time_out_waiters(now);
         self.time_out_reading(now);
-        if self.jobs_due.is_some_and(|due| due <= now) {
+        if self.kept.jobs_due.is_some_and(|due| due <= now) {
             self.write_jobs();
         }
-        if self.hear_at.is_some_and(|at| at <= now) {
+        if self.pending.hear_at.is_some_and(|at| at <= now) {
             self.hear_again();
         }
-        if self.send_at.is_some_and(|at| at <= now) {
+        if self.pending.send_at.is_some_and(|at| at <= now) {
             self.send_again();
         }
     }
 
     /// Assigns a job number to a process.
     pub(super) fn number(&mut self, name: &str) {
-        if self.jobs.of(name).is_none() {
-            self.jobs.give(name);
-            self.jobs_due.get_or_insert(sys::now().mono + JOBS_AFTER);
+        if self.kept.jobs.of(name).is_none() {
+            self.kept.jobs.give(name);
+            self.kept.jobs_due.get_or_insert(sys::now().mono + JOBS_AFTER);
         }
     }
 
     /// Frees the job number of a process.
     pub(super) fn free_number(&mut self, name: &str) {
-        if self.jobs.forget(name).is_some() {
-            self.jobs_due.get_or_insert(sys::now().mono + JOBS_AFTER);
+        if self.kept.jobs.forget(name).is_some() {
+            self.kept.jobs_due.get_or_insert(sys::now().mono + JOBS_AFTER);
         }
     }
 
     /// Writes the job numbers for the next supervisor, if programs will be left for it to adopt.
     pub(super) fn write_jobs(&mut self) {
-        self.jobs_due = None;
+        self.kept.jobs_due = None;
         let continues = self.shutdown.as_ref().is_none_or(|shutdown| shutdown.leave_running || shutdown.asked > 2);
-        let text = continues.then(|| self.jobs.to_text());
+        let text = continues.then(|| self.kept.jobs.to_text());
         if let Err(error) = self.runs.write_jobs(text.as_deref()) {
             self.log.warn(&format!("warning: cannot write into {}: {error}", self.runs.path().display()));
         }
@@ -454,7 +454,7 @@ impl Supervisor {
             expected: change.expected,
             fails: change.fails,
         };
-        self.notices.push((Notice::State(notice), sys::now().wall.secs()));
+        self.clients.notices.push((Notice::State(notice), sys::now().wall.secs()));
         self.remember_stop(name, change);
         if change.to.is_down()
             && change.to != ProcState::Unknown
@@ -529,9 +529,9 @@ impl Supervisor {
         }
         let words = if leave_running { "shutdown: programs keep running" } else { "shutdown: stopping all programs" };
         self.log.info(words);
-        self.notices.push((Notice::Shutdown, sys::now().wall.secs()));
+        self.clients.notices.push((Notice::Shutdown, sys::now().wall.secs()));
         // No more runs will start.
-        self.spares.drain(..).for_each(|next| self.runs.remove_spare(next.as_str()));
+        self.index.spares.drain(..).for_each(|next| self.runs.remove_spare(next.as_str()));
         let ranks = self.ranks(|_| true);
         self.shutdown =
             Some(Shutdown { sequence: Sequence::stopping(ranks), asked: 0, leave_running, record_until: None });
@@ -589,7 +589,7 @@ impl Supervisor {
         }
         let now = sys::now().mono;
         let until = shutdown.record_until.unwrap_or(now + RECORDING);
-        let has_shim = self.by_handle.iter().any(|(handle, name)| self.is_recording(handle, name));
+        let has_shim = self.index.by_handle.iter().any(|(handle, name)| self.is_recording(handle, name));
         let kept = self.runs.has_late();
         if kept && self.shutdown.as_ref().is_some_and(|shutdown| shutdown.record_until.is_none()) {
             self.records.settle();
@@ -704,7 +704,7 @@ impl Supervisor {
 
     /// Handles a removed run folder: all shims write their files again.
     pub(super) fn runs_are_gone(&mut self) {
-        self.spares.clear();
+        self.index.spares.clear();
         self.make_spares();
         for run in self.procs.values().filter_map(|proc| proc.run.as_ref()) {
             // Fails harmlessly if the shim is gone.
@@ -716,7 +716,7 @@ impl Supervisor {
     /// Writes the supervisor's pid and socket into the run folder.
     pub(super) fn write_self(&mut self) {
         let socket = self.config.unix.as_ref().map(|unix| unix.file.clone());
-        let supervisor = SupervisorId { process: self.me, boot: self.boot.clone(), socket };
+        let supervisor = SupervisorId { process: self.own.me, boot: self.own.boot.clone(), socket };
         if let Err(error) = self.runs.write_self(&supervisor.to_text()) {
             self.log.warn(&format!("warning: cannot write into {}: {error}", self.runs.path().display()));
         }

@@ -83,26 +83,26 @@ impl Supervisor {
     /// Watches a shim that is not a child.
     pub(super) fn watch_shim(&mut self, handle: &str, shim: Process) {
         match process::open(shim) {
-            Ok(Some(fd)) => self.to_watch.push((Watched::Shim(handle.to_owned()), fd)),
+            Ok(Some(fd)) => self.pending.to_watch.push((Watched::Shim(handle.to_owned()), fd)),
             // The shim ended just now, or before.
             Ok(None) => self.shim_gone(handle, None),
-            Err(_) => self.unwatched.push(handle.to_owned()),
+            Err(_) => self.pending.unwatched.push(handle.to_owned()),
         }
     }
 
     /// Watches a command without a shim.
     pub(super) fn watch_command(&mut self, handle: &str, opened: io::Result<Option<OwnedFd>>) {
         match opened {
-            Ok(Some(fd)) => self.to_watch.push((Watched::Command(handle.to_owned()), fd)),
+            Ok(Some(fd)) => self.pending.to_watch.push((Watched::Command(handle.to_owned()), fd)),
             Ok(None) => self.command_gone(handle),
-            Err(_) => self.unwatched.push(handle.to_owned()),
+            Err(_) => self.pending.unwatched.push(handle.to_owned()),
         }
     }
 
     /// Retries to watch what could not be watched because no descriptor was left.
     pub(super) fn watch_again(&mut self) {
-        for handle in std::mem::take(&mut self.unwatched) {
-            let Some(name) = self.by_handle.get(&handle).cloned() else { continue };
+        for handle in std::mem::take(&mut self.pending.unwatched) {
+            let Some(name) = self.index.by_handle.get(&handle).cloned() else { continue };
             match self.tracker(&name, &handle).map(|run| run.watch()) {
                 Some(RunWatch::Shim(shim)) => self.watch_shim(&handle, shim),
                 Some(RunWatch::Command(command)) => self.watch_command(&handle, process::open(command)),
@@ -126,7 +126,7 @@ impl Supervisor {
 
     /// Handles the end of a group member of a run without a shim and a leader.
     pub(super) fn member_gone(&mut self, handle: &str) {
-        let Some(name) = self.by_handle.get(handle).cloned() else { return };
+        let Some(name) = self.index.by_handle.get(handle).cloned() else { return };
         self.watch_group(handle, &name);
     }
 
@@ -146,8 +146,8 @@ impl Supervisor {
         };
         match (group_looked_at(waits, member), found) {
             (Some(steps), _) => self.take_steps(name, handle, steps),
-            (None, Ok(Some(fd))) => self.to_watch.push((Watched::Member(handle.to_owned()), fd)),
-            (None, Ok(None) | Err(_)) => self.unwatched.push(handle.to_owned()),
+            (None, Ok(Some(fd))) => self.pending.to_watch.push((Watched::Member(handle.to_owned()), fd)),
+            (None, Ok(None) | Err(_)) => self.pending.unwatched.push(handle.to_owned()),
         }
     }
 }

@@ -41,22 +41,22 @@ impl Supervisor {
 
     /// Remembers a run whose file cannot be read: it may still contain a change.
     fn hear_later(&mut self, handle: &str, what: Unheard, error: &io::Error) {
-        let Some(name) = self.by_handle.get(handle) else { return };
-        if self.unheard.is_empty() {
+        let Some(name) = self.index.by_handle.get(handle) else { return };
+        if self.pending.unheard.is_empty() {
             let line = format!("warning: {name}: cannot read the file of its run: {error}; retrying");
             self.log.warn(&line);
         }
-        let known = self.unheard.entry(handle.to_owned()).or_insert(what);
+        let known = self.pending.unheard.entry(handle.to_owned()).or_insert(what);
         if matches!(what, Unheard::Gone(_)) {
             *known = what;
         }
-        self.hear_at.get_or_insert(sys::now().mono + HEAR_AGAIN);
+        self.pending.hear_at.get_or_insert(sys::now().mono + HEAR_AGAIN);
     }
 
     /// Retries to read the files.
     pub(super) fn hear_again(&mut self) {
-        self.hear_at = None;
-        for (handle, what) in std::mem::take(&mut self.unheard) {
+        self.pending.hear_at = None;
+        for (handle, what) in std::mem::take(&mut self.pending.unheard) {
             match what {
                 Unheard::Written => self.heard(&handle),
                 Unheard::Gone(exit) => self.shim_gone(&handle, exit),
@@ -65,7 +65,7 @@ impl Supervisor {
     }
 
     fn hear(&mut self, handle: &str) -> io::Result<()> {
-        let Some(name) = self.by_handle.get(handle).cloned() else { return Ok(()) };
+        let Some(name) = self.index.by_handle.get(handle).cloned() else { return Ok(()) };
         let Some(written) = self.written(handle)? else { return Ok(()) };
         self.log.trace(&format!("run: {name}: {}", written.to_text()));
         // None: an earlier run, which is over.
@@ -98,7 +98,7 @@ impl Supervisor {
             return self.hear_later(handle, Unheard::Gone(exit), &error);
         }
         self.starts.arrived(handle);
-        let Some(name) = self.by_handle.get(handle).cloned() else { return };
+        let Some(name) = self.index.by_handle.get(handle).cloned() else { return };
         let cleans_group = self.procs.get(&name).is_some_and(|proc| proc.machine.cleans_group());
         let code = exit.and_then(|exit| match exit {
             Exit::Code(code) => ShimError::of_code(code).filter(limits::passes),
@@ -115,7 +115,7 @@ impl Supervisor {
 
     /// Handles the end of a command without a shim: its exit status is unknown.
     pub(super) fn command_gone(&mut self, handle: &str) {
-        let Some(name) = self.by_handle.get(handle).cloned() else { return };
+        let Some(name) = self.index.by_handle.get(handle).cloned() else { return };
         let now = sys::now().wall.secs();
         let steps = match self.tracker(&name, handle) {
             Some(run) => {

@@ -194,11 +194,11 @@ impl Supervisor {
 
     fn carry_out(&mut self, plan: Plan, warnings: &[String], wait: bool, until: Option<Duration>, reply: Reply) {
         // Steps that can fail come first: then nothing is changed.
-        let prepared = load::make_folders(&plan.next, self.owner).map_err(|lines| lines.join("; "));
+        let prepared = load::make_folders(&plan.next, self.own.owner).map_err(|lines| lines.join("; "));
         let prepared = prepared.and_then(|()| load::make_usual_folder(&plan.next));
         let prepared = prepared.and_then(|()| self.log.prepare(&plan.next.server));
-        let changed =
-            prepared.and_then(|prepared| self.listeners.change(&plan.next, plan.unix, plan.inet).map(|()| prepared));
+        let changed = prepared
+            .and_then(|prepared| self.clients.listeners.change(&plan.next, plan.unix, plan.inet).map(|()| prepared));
         let log = match changed {
             Ok(log) => log,
             Err(why) => {
@@ -248,8 +248,8 @@ impl Supervisor {
                 waiter.pending.insert(planned.name.clone());
             }
         }
-        let index = self.waiters.len();
-        self.waiters.push(waiter);
+        let index = self.clients.waiters.len();
+        self.clients.waiters.push(waiter);
         for planned in steps.iter().rev().filter(|planned| matches!(planned.step, ProcessChange::Remove(_))) {
             self.take_away(&planned.name);
         }
@@ -264,9 +264,9 @@ impl Supervisor {
         self.write_stopped();
         self.on_disk.loaded = sys::now().wall.secs();
         self.on_disk.sha256.clone_from(&self.on_disk.read);
-        self.notices.push((Notice::Config(content), sys::now().wall.secs()));
-        if index < self.waiters.len() {
-            let mut waiter = self.waiters.remove(index);
+        self.clients.notices.push((Notice::Config(content), sys::now().wall.secs()));
+        if index < self.clients.waiters.len() {
+            let mut waiter = self.clients.waiters.remove(index);
             // Steps that took effect at once are done.
             let settled = |name: &String| {
                 self.procs.get(name).is_none_or(|proc| {

@@ -176,18 +176,18 @@ impl Supervisor {
             }
         }
         // The waiter is registered before any process starts, so that it sees immediate events.
-        let index = self.waiters.len();
-        self.waiters.push(waiter);
+        let index = self.clients.waiters.len();
+        self.clients.waiters.push(waiter);
         for name in accepted {
             if let Err(illegal) = self.feed(&name, Event::StartAsked) {
                 let item = self.refused(&name, &illegal);
-                if let Some(waiter) = self.waiters.get_mut(index) {
+                if let Some(waiter) = self.clients.waiters.get_mut(index) {
                     waiter.pending.remove(&name);
                     waiter.done.push(item);
                 }
             }
         }
-        if let Some(waiter) = (index < self.waiters.len()).then(|| self.waiters.remove(index)) {
+        if let Some(waiter) = (index < self.clients.waiters.len()).then(|| self.clients.waiters.remove(index)) {
             self.wait(waiter, wait);
         }
     }
@@ -320,12 +320,12 @@ impl Supervisor {
         let processes: Vec<_> = meant.names.iter().filter_map(|name| self.status_of(name)).collect();
         let database = self.records.state();
         let daemon = json!({
-            "pid": self.me.pid,
+            "pid": self.own.me.pid,
             "state": if self.shutdown.is_some() { "SHUTDOWN" } else { "RUNNING" },
             "version": env!("CARGO_PKG_VERSION"),
             "identifier": self.config.server.identifier,
             "config": self.config_state(),
-            "database": { "path": self.db, "ok": database.is_ok(), "error": database.err() },
+            "database": { "path": self.own.db, "ok": database.is_ok(), "error": database.err() },
         });
         Response::status(daemon, &processes, meant.failed)
     }
@@ -362,7 +362,7 @@ impl Supervisor {
 
     fn pid(&self, of: &PidOf) -> Response {
         match of {
-            PidOf::Daemon => Response::done(json!({ "pid": self.me.pid })),
+            PidOf::Daemon => Response::done(json!({ "pid": self.own.me.pid })),
             PidOf::Processes(of) => {
                 let meant = self.meant(of);
                 if let Some(failed) = meant.failure() {
@@ -411,7 +411,7 @@ impl Supervisor {
     fn tail(&self, name: &str, channel: Channel, run: Option<i64>, part: LogPart, reply: Reply) {
         let source = self.one(name).and_then(|(_, proc)| {
             if let Some(task) = run {
-                return Ok(LogSource::Run { db: self.db.clone(), process: proc.spec.full_name(), task });
+                return Ok(LogSource::Run { db: self.own.db.clone(), process: proc.spec.full_name(), task });
             }
             let what = channel.as_str();
             let stream = if channel == Channel::Stdout { 1 } else { 2 };
@@ -424,7 +424,9 @@ impl Supervisor {
         match source {
             Ok(source) => {
                 let name = name.to_owned();
-                self.readers.run(move || reply(source.read(&part).unwrap_or_else(|error| refuse(error.about(name)))));
+                self.clients
+                    .readers
+                    .run(move || reply(source.read(&part).unwrap_or_else(|error| refuse(error.about(name)))));
             }
             Err(error) => reply(refuse(error.about(name))),
         }
@@ -435,7 +437,9 @@ impl Supervisor {
         let none = || WireError::new(Code::NoFile, "the supervisor keeps no log");
         let path = self.config.server.logfile.clone().ok_or_else(none);
         match path.and_then(|path| is_file(&path, "the activity log").map(|()| path)) {
-            Ok(path) => self.readers.run(move || reply(LogSource::Own(path).read(&part).unwrap_or_else(refuse))),
+            Ok(path) => {
+                self.clients.readers.run(move || reply(LogSource::Own(path).read(&part).unwrap_or_else(refuse)))
+            }
             Err(error) => reply(refuse(error)),
         }
     }
@@ -457,7 +461,7 @@ impl Supervisor {
             [(Channel::Stdout, 1), (Channel::Stderr, 2)].into_iter().filter_map(log).collect();
         let content = json!({ "process": self.info(&name), "stdin": proc.spec.stdin == Stdin::Pipe });
         let full = proc.spec.full_name();
-        self.readers.run(move || {
+        self.clients.readers.run(move || {
             let ends = logs.into_iter().map(|(channel, path)| end_of(channel, path)).collect();
             reply(RequestAnswer::Attach(Response::done(content), ends, full));
         });
@@ -533,7 +537,7 @@ impl Supervisor {
 
     fn list_jobs(&mut self, of: &Targets) -> Response {
         // A job number that was shown must survive a crash of the supervisor.
-        if self.jobs_due.is_some() {
+        if self.kept.jobs_due.is_some() {
             self.write_jobs();
         }
         let meant = self.meant(of);
@@ -545,7 +549,7 @@ impl Supervisor {
             let words: Vec<&str> =
                 std::iter::once(&proc.spec.command).chain(&proc.spec.args).map(String::as_str).collect();
             let info = JobInfo {
-                number: self.jobs.of(name)?,
+                number: self.kept.jobs.of(name)?,
                 command: words.join(" "),
                 paused: self.paused(name).map(|signal| signal.to_string()),
                 pgid: Some(process.pid).filter(|pid| *pid > 0),

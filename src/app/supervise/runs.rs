@@ -146,7 +146,7 @@ impl Supervisor {
         let Some(proc) = self.procs.get_mut(name) else { return Ok(()) };
         proc.attempt += 1;
         let (spec, attempt) = (proc.spec.clone(), proc.attempt);
-        let handle = match self.spares.pop() {
+        let handle = match self.index.spares.pop() {
             Some(handle) => handle,
             None => {
                 let next = sys::new_handle().map_err(|error| format!("cannot create a handle: {error}"))?;
@@ -162,13 +162,13 @@ impl Supervisor {
             Ok(spawned) => spawned,
             Err(cause) => {
                 // Including the file that may exist for it.
-                self.spares.push(handle);
+                self.index.spares.push(handle);
                 return Err(cause);
             }
         };
         let handle = handle.to_string();
-        self.children.insert(pid, handle.clone());
-        self.by_handle.insert(handle.clone(), name.to_owned());
+        self.index.children.insert(pid, handle.clone());
+        self.index.by_handle.insert(handle.clone(), name.to_owned());
         self.starts.begun(&handle, turn, sys::now().mono);
         if let Some(proc) = self.procs.get_mut(name) {
             proc.run = Some(RunTracker::new(handle, ear));
@@ -201,7 +201,7 @@ impl Supervisor {
         let put = [(text.as_fd(), 0), (out, 1), (err, 2)];
         // A program's notifications are not meant for the supervisor's service manager.
         let set = [(notify::VARIABLE, OsString::new())];
-        child::spawn_program(&self.launch, &[OsString::from(SHIM)], &set, &put).map_err(failed)
+        child::spawn_program(&self.own.launch, &[OsString::from(SHIM)], &set, &put).map_err(failed)
     }
 
     fn run_spec(&self, spec: &ProgramSpec, attempt: u32, handle: &Handle) -> Result<RunSpec, String> {
@@ -241,8 +241,8 @@ impl Supervisor {
             handle: handle.to_string(),
             ear: ear.to_string(),
             folder: self.runs.path().to_owned(),
-            supervisor: self.me,
-            db: self.db.clone(),
+            supervisor: self.own.me,
+            db: self.own.db.clone(),
             patience: if self.records.was_well() { millis(LOCK_TIMEOUT) } else { 0 },
             process: spec.full_name(),
             program: spec.program.clone(),
@@ -301,7 +301,7 @@ impl Supervisor {
             built_in.extend(["TASKMASTER_SERVER_URL", "SUPERVISOR_SERVER_URL"].map(|name| (name, url.to_string())));
         }
         let entry = |name: &str, value: &str| OsString::from(format!("{name}={value}"));
-        let mut env: Vec<OsString> = self.env.clone();
+        let mut env: Vec<OsString> = self.own.env.clone();
         let own = spec.env.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         for (name, value) in built_in.iter().map(|(name, value)| (*name, value.as_str())).chain(own) {
             let head = format!("{name}=");
@@ -355,7 +355,7 @@ impl Supervisor {
         let Some(proc) = self.procs.get_mut(name) else { return };
         if let Some(run) = proc.run.take() {
             let _ = notify::send_command(&run.socket, ShimCommand::Forget.to_message().as_bytes());
-            self.by_handle.remove(&run.handle);
+            self.index.by_handle.remove(&run.handle);
             self.runs.remove(&run.handle);
         }
         let machine =

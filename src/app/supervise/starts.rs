@@ -16,7 +16,7 @@ impl Supervisor {
     /// once the previous one is running or FATAL.
     pub(super) fn start_all(&mut self) {
         let config = self.config.clone();
-        let wanted = config.start_order().into_iter().filter(|name| !self.stopped.contains(*name));
+        let wanted = config.start_order().into_iter().filter(|name| !self.kept.stopped.contains(*name));
         let wanted: Vec<&str> = wanted.collect();
         if !config.server.start_serial {
             for name in wanted {
@@ -50,7 +50,7 @@ impl Supervisor {
     pub(super) fn remember(&mut self) {
         if self.config.server.remember_stops {
             match once_readable(|| self.runs.read_stopped()) {
-                Ok(text) => self.stopped = serde_json::from_slice(&text.unwrap_or_default()).unwrap_or_default(),
+                Ok(text) => self.kept.stopped = serde_json::from_slice(&text.unwrap_or_default()).unwrap_or_default(),
                 Err(error) => {
                     self.log.error(&format!(
                         "lost: cannot read which processes an operator stopped; they are started again: {error}"
@@ -63,7 +63,7 @@ impl Supervisor {
 
     /// Continues the stops that were in progress when the earlier supervisor died.
     pub(super) fn stop_remembered(&mut self) {
-        for name in self.stopped.clone() {
+        for name in self.kept.stopped.clone() {
             if self.procs.get(&name).is_some_and(|proc| proc.machine.state().is_live()) {
                 let _ = self.feed(&name, Event::StopAsked { why: StopWhy::Operator, now: false });
             }
@@ -73,9 +73,9 @@ impl Supervisor {
     pub(super) fn remember_stop(&mut self, name: &str, change: &Transition) {
         let is_new = match change.to {
             ProcState::Stopping | ProcState::Stopped if change.why == Some(StopWhy::Operator) => {
-                self.stopped.insert(name.to_owned())
+                self.kept.stopped.insert(name.to_owned())
             }
-            ProcState::Starting => self.stopped.remove(name),
+            ProcState::Starting => self.kept.stopped.remove(name),
             ProcState::Stopping
             | ProcState::Stopped
             | ProcState::Running
@@ -91,8 +91,8 @@ impl Supervisor {
 
     /// Writes which configured processes an operator stopped.
     pub(super) fn write_stopped(&mut self) {
-        self.stopped.retain(|name| self.procs.contains_key(name));
-        let text = serde_json::to_string(&self.stopped).unwrap_or_default();
+        self.kept.stopped.retain(|name| self.procs.contains_key(name));
+        let text = serde_json::to_string(&self.kept.stopped).unwrap_or_default();
         let text = self.config.server.remember_stops.then_some(text.as_str());
         if let Err(error) = self.runs.write_stopped(text) {
             self.log.warn(&format!("warning: cannot write into {}: {error}", self.runs.path().display()));

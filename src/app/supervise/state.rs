@@ -90,41 +90,67 @@ pub(super) struct Unsent {
 
 /// The supervisor's state.
 pub(super) struct Supervisor {
-    /// Default places of logs that are taken by another user: those logs go beside the database.
-    pub diverted: HashSet<PathBuf>,
-    pub me: Process,
-    pub boot: String,
+    pub own: OwnFacts,
     pub config: Config,
     pub procs: BTreeMap<String, Proc>,
-    /// The next deadline of each process that has one.
-    pub timers: BTreeMap<String, Duration>,
+    /// The files of runs.
     pub runs: RunDir,
-    /// Handles of future runs whose files already exist.
-    pub spares: Vec<Handle>,
+    pub index: RunIndex,
+    /// Default places of logs that are taken by another user: those logs go beside the database.
+    pub diverted: HashSet<PathBuf>,
+    pub log: Activity,
+    pub kept: Kept,
+    pub records: Records,
+    /// Running and due hooks.
+    pub hooks: Hooks,
+    /// The state of the configuration files on disk.
+    pub on_disk: OnDisk,
+    /// Waiting and current starts.
+    pub starts: Starts,
+    pub pending: Pending,
+    pub clients: Clients,
+    pub shutdown: Option<Shutdown>,
+}
+
+/// What does not change while the supervisor runs.
+pub(super) struct OwnFacts {
+    pub me: Process,
+    pub boot: String,
     pub db: PathBuf,
     /// Path of the `launch` program, which is the shim.
     pub launch: PathBuf,
     /// The environment that programs inherit.
     pub env: Vec<OsString>,
-    pub log: Activity,
-    pub jobs: JobNumbers,
-    /// When changed job numbers are written: not one by one when many processes start at once.
-    pub jobs_due: Option<Duration>,
-    pub records: Records,
-    /// Threads that read logs for clients.
-    pub readers: Readers,
+    /// User and group for which folders are created.
+    pub owner: Option<(u32, u32)>,
+}
+
+/// Which run belongs to what.
+#[derive(Default)]
+pub(super) struct RunIndex {
     /// Maps the handle of a run to its process.
     pub by_handle: HashMap<String, String>,
     /// Maps the pid of a child to the handle of the run whose shim it is.
     pub children: HashMap<i32, String>,
-    /// Running and due hooks.
-    pub hooks: Hooks,
-    /// The state of the configuration files on disk.
-    pub on_disk: OnDisk,
-    /// The sockets where clients connect.
-    pub listeners: Listeners,
-    /// Waiting and current starts.
-    pub starts: Starts,
+    /// Handles of future runs whose files already exist.
+    pub spares: Vec<Handle>,
+}
+
+/// What is kept across restarts of the supervisor.
+#[derive(Default)]
+pub(super) struct Kept {
+    pub jobs: JobNumbers,
+    /// When changed job numbers are written: not one by one when many processes start at once.
+    pub jobs_due: Option<Duration>,
+    /// Processes that an operator stopped and that were not started since.
+    pub stopped: BTreeSet<String>,
+}
+
+/// What is due later, or is tried again.
+#[derive(Default)]
+pub(super) struct Pending {
+    /// The next deadline of each process that has one.
+    pub timers: BTreeMap<String, Duration>,
     /// Processes to be watched for their end; taken by the main loop.
     pub to_watch: Vec<(Watched, OwnedFd)>,
     /// Runs that could not be watched because no descriptor was left.
@@ -135,15 +161,17 @@ pub(super) struct Supervisor {
     /// Signals that did not reach all processes yet, and when they are retried.
     pub unsent: Vec<Unsent>,
     pub send_at: Option<Duration>,
+}
+
+/// The clients, and what they wait for.
+pub(super) struct Clients {
+    /// The sockets where clients connect.
+    pub listeners: Listeners,
     pub waiters: Vec<Waiter>,
     /// Events for listeners; taken by the main loop.
     pub notices: Vec<(Notice, i64)>,
-    pub shutdown: Option<Shutdown>,
-    /// User and group for which folders are created.
-    pub owner: Option<(u32, u32)>,
-    /// Processes that an operator stopped and that were not started since; kept across restarts of
-    /// the supervisor.
-    pub stopped: BTreeSet<String>,
+    /// Threads that read logs for clients.
+    pub readers: Readers,
 }
 
 /// The progress of a shutdown.

@@ -42,7 +42,7 @@ impl Supervisor {
                 }
             }
         }
-        self.waiters.push(waiter);
+        self.clients.waiters.push(waiter);
         self.advance_waiters();
     }
 
@@ -60,12 +60,12 @@ impl Supervisor {
 
     /// Checks for each waiter whether a change of state reaches its goal or makes it unreachable.
     pub(super) fn update_waiters(&mut self, name: &str, change: &Transition) {
-        for at in 0..self.waiters.len() {
-            if !self.waiters[at].pending.contains(name) || !self.waiters[at].has_asked(name) {
+        for at in 0..self.clients.waiters.len() {
+            if !self.clients.waiters[at].pending.contains(name) || !self.clients.waiters[at].has_asked(name) {
                 continue;
             }
-            let Some(verdict) = self.verdict(self.waiters[at].goal, name, change) else { continue };
-            let waiter = &mut self.waiters[at];
+            let Some(verdict) = self.verdict(self.clients.waiters[at].goal, name, change) else { continue };
+            let waiter = &mut self.clients.waiters[at];
             waiter.pending.remove(name);
             waiter.done.push(verdict);
         }
@@ -73,10 +73,10 @@ impl Supervisor {
 
     /// Reports to waiting clients that a process is not controlled any more.
     pub(super) fn give_up_waiting(&mut self, name: &str, why: &str) {
-        for at in 0..self.waiters.len() {
-            if self.waiters[at].pending.remove(name) {
+        for at in 0..self.clients.waiters.len() {
+            if self.clients.waiters[at].pending.remove(name) {
                 let item = self.failed_item(name, Code::Failed, why);
-                self.waiters[at].done.push(item);
+                self.clients.waiters[at].done.push(item);
             }
         }
     }
@@ -125,17 +125,17 @@ impl Supervisor {
 
     /// Starts or stops the next tiers, and answers the clients that have reached their goals.
     pub(super) fn advance_waiters(&mut self) {
-        if !self.waiters.is_empty() {
+        if !self.clients.waiters.is_empty() {
             self.count_left();
         }
         loop {
             let mut asked = false;
-            for at in 0..self.waiters.len() {
-                let Some(mut sequence) = self.waiters[at].sequence.take() else { continue };
-                let pending = self.waiters[at].pending.clone();
-                let goal = self.waiters[at].goal;
+            for at in 0..self.clients.waiters.len() {
+                let Some(mut sequence) = self.clients.waiters[at].sequence.take() else { continue };
+                let pending = self.clients.waiters[at].pending.clone();
+                let goal = self.clients.waiters[at].goal;
                 let next = sequence.next(|name| !pending.contains(name) || !self.procs.contains_key(name));
-                self.waiters[at].sequence = Some(sequence);
+                self.clients.waiters[at].sequence = Some(sequence);
                 for name in next {
                     asked = true;
                     let was = self.procs.get(&name).map(|proc| proc.machine.state());
@@ -154,7 +154,7 @@ impl Supervisor {
                         self.give_up_waiting(&name, &why.unwrap_or_default());
                     }
                     if let Err(refusal) = answer
-                        && let Some(waiter) = self.waiters.get_mut(at)
+                        && let Some(waiter) = self.clients.waiters.get_mut(at)
                         && waiter.pending.remove(&name)
                     {
                         // The process is already in that state, or cannot get there.
@@ -165,7 +165,7 @@ impl Supervisor {
                             }
                             (_, _) => Some(self.failed_item(&name, Code::Failed, refusal.to_string())),
                         };
-                        self.waiters[at].done.extend(item);
+                        self.clients.waiters[at].done.extend(item);
                     }
                 }
             }
@@ -174,6 +174,7 @@ impl Supervisor {
             }
         }
         let gone: Vec<(usize, String)> = self
+            .clients
             .waiters
             .iter()
             .enumerate()
@@ -184,12 +185,12 @@ impl Supervisor {
             .collect();
         for (at, name) in gone {
             // The process was removed, which is an end too.
-            self.waiters[at].pending.remove(&name);
-            self.waiters[at].done.push(ResultItem::done("", name));
+            self.clients.waiters[at].pending.remove(&name);
+            self.clients.waiters[at].done.push(ResultItem::done("", name));
         }
         let (over, waiting): (Vec<Waiter>, Vec<Waiter>) =
-            std::mem::take(&mut self.waiters).into_iter().partition(|waiter| waiter.pending.is_empty());
-        self.waiters = waiting;
+            std::mem::take(&mut self.clients.waiters).into_iter().partition(|waiter| waiter.pending.is_empty());
+        self.clients.waiters = waiting;
         for waiter in over {
             waiter.answer(Response::results);
         }
@@ -197,12 +198,12 @@ impl Supervisor {
 
     /// Answers the clients that have timed out; their requests continue.
     pub(super) fn time_out_waiters(&mut self, now: Duration) {
-        for at in 0..self.waiters.len() {
-            if self.waiters[at].deadline().is_none_or(|until| until > now) {
+        for at in 0..self.clients.waiters.len() {
+            if self.clients.waiters[at].deadline().is_none_or(|until| until > now) {
                 continue;
             }
-            let Some(reply) = self.waiters[at].reply.take() else { continue };
-            let waiter = &self.waiters[at];
+            let Some(reply) = self.clients.waiters[at].reply.take() else { continue };
+            let waiter = &self.clients.waiters[at];
             let late = waiter.pending.iter().map(|name| {
                 let state = self.procs.get(name).map(|proc| proc.machine.state().as_str()).unwrap_or_default();
                 self.failed_item(name, Code::Timeout, format!("timed out; it is {state}"))
