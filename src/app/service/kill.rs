@@ -478,6 +478,16 @@ impl Ender<'_> {
                 None => Ok(Some(Stored::Text("ended".to_owned()))),
             };
         }
+        self.end_orphan(live, signal, grace)
+    }
+
+    /// Ends the processes of a task whose launcher is gone, and records that.
+    fn end_orphan(
+        &mut self,
+        live: &Live,
+        signal: Option<Signal>,
+        grace: Duration,
+    ) -> Result<Option<Stored<Outcome>>, EndError> {
         let reach = Reach::of(self.db, self.store);
         let mut last = signal.unwrap_or_else(|| polite(live));
         // The grace period applies to a polite signal. After SIGKILL the wait is always `MARGIN`.
@@ -497,12 +507,18 @@ impl Ender<'_> {
             left = reconcile::survivors_of(&live.task);
             reach.signal_all(&left, last, None)?;
         }
+        self.record_end(live, last).map(Some)
+    }
+
+    /// Records that this user ended a task, the last time by `signal`. Returns the outcome of the task.
+    fn record_end(&mut self, live: &Live, signal: Signal) -> Result<Stored<Outcome>, EndError> {
+        let itself = TaskRef::Id(TaskId(live.task.id));
         let by = Asker::Control { user: sys::login(), pid: child::own_pid() };
         let feedback = live.task.feedpath.as_deref().and_then(|path| reconcile::read_all(path).ok());
         let now = sys::now().wall;
         let ran = live.task.starttime.map(|start| Timestamp::from_secs(start).age(now));
         let end = End {
-            termsignal: Some(last.into()),
+            termsignal: Some(signal.into()),
             ended_by: Some(EndedBy::Asker(by.clone()).into()),
             feedback: feedback.as_ref().map(|last| last.feedback.to_json()),
             ..End::new(&Outcome::Error(format!("killed by {by}")), now, ran)
@@ -515,14 +531,14 @@ impl Ender<'_> {
         match settled {
             Ok(0) => {
                 // Another reader settled the task first.
-                Ok(Some(self.store.ended(&itself)?.map_or(outcome, |row| row.outcome)))
+                Ok(self.store.ended(&itself)?.map_or(outcome, |row| row.outcome))
             }
             Ok(_) => {
                 // A feedback file that could not be read is kept.
                 if feedback.is_some() {
                     reconcile::remove_feedback(self.store, &live.task);
                 }
-                Ok(Some(outcome))
+                Ok(outcome)
             }
             Err(error @ (StoreError::Busy(..) | StoreError::Full(..) | StoreError::ReadOnly(..))) => {
                 // The end goes to the spool, as its launcher would have written it.
@@ -531,7 +547,7 @@ impl Ender<'_> {
                 };
                 let left = Spool::open(self.db, true).and_then(|spool| spool.leave_end(slot, upid, &end));
                 left.map_err(system("write its end to the spool"))?;
-                Ok(Some(outcome))
+                Ok(outcome)
             }
             Err(error) => Err(error.into()),
         }

@@ -183,57 +183,10 @@ async fn act(
             good(web::tasks_page(&about.info(), &snapshot.running))
         }
         Route::Tail => program_page(site, &fields, about).await,
-        Route::History => {
-            let (form, query) = history_of(&fields);
-            let found = match query {
-                Some(query) => site.data.quick(move |desk| desk.history(&query)).await?,
-                None => crate::model::query::Page { rows: vec![], next: None },
-            };
-            good(web::history_page(&about.info(), &form, &found))
-        }
-        Route::Task(task) => {
-            let task = task_of(&task)?;
-            let wanted = task.clone();
-            let seen = site.data.quick(move |desk| desk.task(&wanted)).await?;
-            let view = match &seen {
-                None => return Err(no_task(&task)),
-                Some(TaskAndLog::Live { task, feedback, log, .. }) => {
-                    TaskView::Live { task, feedback: feedback.as_ref(), log: lines_of(log) }
-                }
-                Some(TaskAndLog::Ended { row, log }) => {
-                    TaskView::Ended { row, feedback: row.feedback.as_ref(), log: lines_of(log) }
-                }
-            };
-            good(web::task_page(&about.info(), &view))
-        }
-        Route::Name(name) => {
-            let asked = name.clone();
-            let summary = site.data.slow(move |desk| desk.summary(&asked)).await?;
-            let filter = Filter { name: Some(name.clone()), ..Filter::default() };
-            let query = Query { filter, limit: RUNS, after: None, offset: 0, reverse: false };
-            let recent = site.data.quick(move |desk| desk.history(&query)).await?;
-            let snapshot = site.data.snapshot(FRESH).await?;
-            let running: Vec<LiveTask> =
-                snapshot.running.iter().filter(|live| live.task.name == name).cloned().collect();
-            let summary = match summary {
-                Some(summary) => summary,
-                None if !running.is_empty() || is_program(site, &name).await? => Summary::none(&name),
-                None => return Err(PageError::missing(format!("no ended run has the name {name:?}"))),
-            };
-            good(web::name_page(&about.info(), &name, &summary, &recent.rows, &running))
-        }
-        Route::Timeline => {
-            let hours = fields.get("hours").trim().parse().unwrap_or(HOURS).clamp(1, HOURS_MOST);
-            let until = sys::now().wall.secs();
-            let span = Span { from: until - hours * 3600, until };
-            let snapshot = site.data.snapshot(SHARED).await?;
-            // Done on the slow thread, because there may be many rows.
-            let html = site.data.slow(move |desk| {
-                let ended = desk.ended_since(span.from, TIMELINE)?;
-                Ok(web::timeline_page(&about.info(), span, &ended, &snapshot.running))
-            });
-            good(html.await?)
-        }
+        Route::History => history_page(site, &fields, &about).await,
+        Route::Task(task) => task_page(site, &task, &about).await,
+        Route::Name(name) => name_page(site, name, &about).await,
+        Route::Timeline => timeline_page(site, &fields, about).await,
         Route::LogTail(name, channel) => {
             let answer = look(site, tail(name, channel, 0, true)).await?;
             Ok(log_stream(answer, limit_of(&fields), is_head, left))
@@ -242,20 +195,7 @@ async fn act(
             let answer = look(site, Command::Maintail { last: Last::Bytes(0), follow: true }).await?;
             Ok(log_stream(answer, limit_of(&fields), is_head, left))
         }
-        Route::TaskLog(task) => {
-            let task = task_of(&task)?;
-            let wanted = task.clone();
-            let found = site.data.quick(move |desk| desk.log(&wanted)).await?;
-            let found = found.ok_or_else(|| PageError::missing(format!("task {task} has no log")))?;
-            if found.live.is_none() && !found.path.exists() {
-                return Err(PageError::missing(format!("the log of task {task} is gone")));
-            }
-            let logs = match is_head {
-                true => mpsc::channel(1).1,
-                false => live::task_log(site, found, limit_of(&fields), left),
-            };
-            Ok(stream("text/plain; charset=utf-8", logs))
-        }
+        Route::TaskLog(task) => task_log(site, &task, &fields, is_head, left).await,
         Route::Events => {
             let wanted = match fields.get("only") {
                 "tasks" => NewsFilter::Tasks,
@@ -268,24 +208,7 @@ async fn act(
         Route::Style => Ok(reply(StatusCode::OK, "text/css; charset=utf-8", fixed(web::STYLE))),
         Route::Script => Ok(reply(StatusCode::OK, "text/javascript; charset=utf-8", fixed(web::SCRIPT))),
         Route::Icon => Ok(reply(StatusCode::OK, "image/svg+xml", fixed(web::ICON))),
-        Route::Metrics => {
-            // Metrics of programs do not need a database.
-            let snapshot = site.data.snapshot(SHARED).await.ok().filter(|snapshot| snapshot.there);
-            let summaries = match &snapshot {
-                Some(_) => site.data.slow(|desk| desk.sums()).await.ok(),
-                None => None,
-            };
-            let tasks = snapshot.as_deref().zip(summaries.as_deref());
-            let tasks = tasks.map(|(snapshot, summaries)| (summaries.as_slice(), snapshot.running.as_slice()));
-            let processes = match site.subject.programs.is_some() {
-                true => processes(site, None).await?,
-                false => vec![],
-            };
-            let now = sys::now().wall.secs();
-            let facts = MetricFacts { tasks, processes: &processes, now };
-            let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-            Ok(reply(StatusCode::OK, kind, Body::Whole(web::metrics(&facts).into())))
-        }
+        Route::Metrics => metrics(site).await,
         Route::ApiStatus => {
             let of = fields.given("name").map_or(Targets::All, |name| Targets::processes([name]));
             let (response, _) = ask(site, Request::new(Command::Status(of))).await?;
@@ -295,27 +218,8 @@ async fn act(
             let snapshot = site.data.snapshot(FRESH).await?;
             Ok(json_of(&json!({ "tasks": snapshot.json() })))
         }
-        Route::ApiHistory => {
-            let (form, query) = history_of(&fields);
-            let Some(query) = query else {
-                return Err(PageError::new(ErrorKind::Usage, form.fault.unwrap_or_default()));
-            };
-            let found = site.data.quick(move |desk| desk.history(&query)).await?;
-            let next = found.next.map(|cursor| cursor.to_string());
-            Ok(json_of(&json!({ "rows": found.rows, "next": next })))
-        }
-        Route::ApiTask(task) => {
-            let task = task_of(&task)?;
-            let wanted = task.clone();
-            let seen = site.data.quick(move |desk| desk.task(&wanted)).await?;
-            let (mut value, log) = match seen {
-                None => return Err(no_task(&task)),
-                Some(TaskAndLog::Live { json, log, .. }) => (json, log),
-                Some(TaskAndLog::Ended { row, log }) => (show::ended_json(&row), log),
-            };
-            value["lastlines"] = log.unwrap_or_default().into();
-            Ok(json_of(&value))
-        }
+        Route::ApiHistory => api_history(site, &fields).await,
+        Route::ApiTask(task) => api_task(site, &task).await,
         Route::Action => action(site, asked).await,
         Route::Api => api(site, asked).await,
     }
@@ -485,6 +389,131 @@ fn is_foreign(headers: &HeaderMap) -> bool {
 
 fn foreign() -> PageError {
     PageError::new(ErrorKind::Denied, "the request came from a page of another site")
+}
+
+/// Answers with a page of the history.
+async fn history_page(site: &Rc<Site>, fields: &Fields, about: &About) -> Result<Reply, PageError> {
+    let (form, query) = history_of(fields);
+    let found = match query {
+        Some(query) => site.data.quick(move |desk| desk.history(&query)).await?,
+        None => crate::model::query::Page { rows: vec![], next: None },
+    };
+    Ok(page(StatusCode::OK, web::history_page(&about.info(), &form, &found)))
+}
+
+/// Answers with the page of a task.
+async fn task_page(site: &Rc<Site>, task: &str, about: &About) -> Result<Reply, PageError> {
+    let task = task_of(task)?;
+    let wanted = task.clone();
+    let seen = site.data.quick(move |desk| desk.task(&wanted)).await?;
+    let view = match &seen {
+        None => return Err(no_task(&task)),
+        Some(TaskAndLog::Live { task, feedback, log, .. }) => {
+            TaskView::Live { task, feedback: feedback.as_ref(), log: lines_of(log) }
+        }
+        Some(TaskAndLog::Ended { row, log }) => {
+            TaskView::Ended { row, feedback: row.feedback.as_ref(), log: lines_of(log) }
+        }
+    };
+    Ok(page(StatusCode::OK, web::task_page(&about.info(), &view)))
+}
+
+/// Answers with the page of the tasks of one name.
+async fn name_page(site: &Rc<Site>, name: String, about: &About) -> Result<Reply, PageError> {
+    let asked = name.clone();
+    let summary = site.data.slow(move |desk| desk.summary(&asked)).await?;
+    let filter = Filter { name: Some(name.clone()), ..Filter::default() };
+    let query = Query { filter, limit: RUNS, after: None, offset: 0, reverse: false };
+    let recent = site.data.quick(move |desk| desk.history(&query)).await?;
+    let snapshot = site.data.snapshot(FRESH).await?;
+    let running: Vec<LiveTask> = snapshot.running.iter().filter(|live| live.task.name == name).cloned().collect();
+    let summary = match summary {
+        Some(summary) => summary,
+        None if !running.is_empty() || is_program(site, &name).await? => Summary::none(&name),
+        None => return Err(PageError::missing(format!("no ended run has the name {name:?}"))),
+    };
+    Ok(page(StatusCode::OK, web::name_page(&about.info(), &name, &summary, &recent.rows, &running)))
+}
+
+/// Answers with the timeline.
+async fn timeline_page(site: &Rc<Site>, fields: &Fields, about: About) -> Result<Reply, PageError> {
+    let hours = fields.get("hours").trim().parse().unwrap_or(HOURS).clamp(1, HOURS_MOST);
+    let until = sys::now().wall.secs();
+    let span = Span { from: until - hours * 3600, until };
+    let snapshot = site.data.snapshot(SHARED).await?;
+    // Done on the slow thread, because there may be many rows.
+    let html = site.data.slow(move |desk| {
+        let ended = desk.ended_since(span.from, TIMELINE)?;
+        Ok(web::timeline_page(&about.info(), span, &ended, &snapshot.running))
+    });
+    Ok(page(StatusCode::OK, html.await?))
+}
+
+/// Answers with the log of a task, which is followed.
+async fn task_log(
+    site: &Rc<Site>,
+    task: &str,
+    fields: &Fields,
+    is_head: bool,
+    left: PeerClosed,
+) -> Result<Reply, PageError> {
+    let task = task_of(task)?;
+    let wanted = task.clone();
+    let found = site.data.quick(move |desk| desk.log(&wanted)).await?;
+    let found = found.ok_or_else(|| PageError::missing(format!("task {task} has no log")))?;
+    if found.live.is_none() && !found.path.exists() {
+        return Err(PageError::missing(format!("the log of task {task} is gone")));
+    }
+    let logs = match is_head {
+        true => mpsc::channel(1).1,
+        false => live::task_log(site, found, limit_of(fields), left),
+    };
+    Ok(stream("text/plain; charset=utf-8", logs))
+}
+
+/// Answers with the metrics.
+async fn metrics(site: &Rc<Site>) -> Result<Reply, PageError> {
+    // Metrics of programs do not need a database.
+    let snapshot = site.data.snapshot(SHARED).await.ok().filter(|snapshot| snapshot.there);
+    let summaries = match &snapshot {
+        Some(_) => site.data.slow(|desk| desk.sums()).await.ok(),
+        None => None,
+    };
+    let tasks = snapshot.as_deref().zip(summaries.as_deref());
+    let tasks = tasks.map(|(snapshot, summaries)| (summaries.as_slice(), snapshot.running.as_slice()));
+    let processes = match site.subject.programs.is_some() {
+        true => processes(site, None).await?,
+        false => vec![],
+    };
+    let now = sys::now().wall.secs();
+    let facts = MetricFacts { tasks, processes: &processes, now };
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    Ok(reply(StatusCode::OK, kind, Body::Whole(web::metrics(&facts).into())))
+}
+
+/// Answers with a page of the history as JSON.
+async fn api_history(site: &Rc<Site>, fields: &Fields) -> Result<Reply, PageError> {
+    let (form, query) = history_of(fields);
+    let Some(query) = query else {
+        return Err(PageError::new(ErrorKind::Usage, form.fault.unwrap_or_default()));
+    };
+    let found = site.data.quick(move |desk| desk.history(&query)).await?;
+    let next = found.next.map(|cursor| cursor.to_string());
+    Ok(json_of(&json!({ "rows": found.rows, "next": next })))
+}
+
+/// Answers with a task as JSON.
+async fn api_task(site: &Rc<Site>, task: &str) -> Result<Reply, PageError> {
+    let task = task_of(task)?;
+    let wanted = task.clone();
+    let seen = site.data.quick(move |desk| desk.task(&wanted)).await?;
+    let (mut value, log) = match seen {
+        None => return Err(no_task(&task)),
+        Some(TaskAndLog::Live { json, log, .. }) => (json, log),
+        Some(TaskAndLog::Ended { row, log }) => (show::ended_json(&row), log),
+    };
+    value["lastlines"] = log.unwrap_or_default().into();
+    Ok(json_of(&value))
 }
 
 /// Carries out the action of a button, and redirects to the page with the result.
