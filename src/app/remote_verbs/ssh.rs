@@ -169,6 +169,62 @@ fn to_end(heard: &HeardTask, live: &[RemoteLive], now: i64) -> Option<RemoteEnd>
 }
 
 impl Desk<'_, '_> {
+    /// Prints the stored ends of the tasks that the host has forgotten, and takes them out of `tasks`, as those that were
+    /// reported. Returns whether there is one; notes in `failed` whether a task failed.
+    fn take_forgotten(
+        &mut self,
+        store: &Store,
+        there: &SshHost,
+        tasks: &mut Vec<TaskRef>,
+        reported: &mut HashSet<i64>,
+        failed: &mut bool,
+    ) -> Result<bool, ControlError> {
+        let mut forgotten = vec![];
+        for task in std::mem::take(tasks) {
+            let stored = there.stored(store, &task)?;
+            let was_reported = number(&task).is_some_and(|number| reported.contains(&number));
+            if stored.as_ref().is_none_or(|ended| !ended.outcome.class().is_success()) {
+                *failed |= was_reported || stored.is_some();
+            }
+            match stored {
+                _ if was_reported => {}
+                Some(ended) => forgotten.push((task, ended)),
+                None => tasks.push(task),
+            }
+        }
+        for (task, ended) in &forgotten {
+            reported.extend(number(task));
+            self.report_stored(&there.remote, &there.local(task), &"it does not know the task");
+            self.print_stored(there, task, ended)?;
+        }
+        Ok(!forgotten.is_empty())
+    }
+
+    /// Prints the stored ends of tasks of a host that does not respond, and takes them out of `tasks`. Returns whether one
+    /// of them failed.
+    fn take_stored(
+        &mut self,
+        store: &Store,
+        there: &SshHost,
+        tasks: &mut Vec<TaskRef>,
+        reported: &mut HashSet<i64>,
+        error: &RemoteFailure,
+    ) -> Result<bool, ControlError> {
+        let mut failed = false;
+        for task in std::mem::take(tasks) {
+            let Some(ended) = there.stored(store, &task)? else {
+                tasks.push(task);
+                continue;
+            };
+            failed |= !ended.outcome.class().is_success();
+            if number(&task).is_none_or(|number| reported.insert(number)) {
+                self.report_stored(&there.remote, &there.local(&task), error);
+                self.print_stored(there, &task, &ended)?;
+            }
+        }
+        Ok(failed)
+    }
+
     pub(super) fn wait_ssh(&mut self, store: &mut Store, there: &SshHost, wanted: &args::WaitArgs) -> Done {
         let remote = &there.remote.name;
         let end = wanted.timeout.map(|timeout| sys::now().mono.saturating_add(timeout));
@@ -218,26 +274,8 @@ impl Desk<'_, '_> {
                 Ok(exit_code::FAILED) => {
                     // Either a task failed, or the host has forgotten one.
                     let asked = tasks.len();
-                    let mut forgotten = vec![];
-                    for task in std::mem::take(&mut tasks) {
-                        let stored = there.stored(store, &task)?;
-                        let was_reported = number(&task).is_some_and(|number| reported.contains(&number));
-                        if stored.as_ref().is_none_or(|ended| !ended.outcome.class().is_success()) {
-                            failed_there |= was_reported || stored.is_some();
-                        }
-                        match stored {
-                            _ if was_reported => {}
-                            Some(ended) => forgotten.push((task, ended)),
-                            None => tasks.push(task),
-                        }
-                    }
-                    if forgotten.is_empty() {
+                    if !self.take_forgotten(store, there, &mut tasks, &mut reported, &mut failed_there)? {
                         return Ok(exit_code::FAILED);
-                    }
-                    for (task, ended) in &forgotten {
-                        reported.extend(number(task));
-                        self.report_stored(&there.remote, &there.local(task), &"it does not know the task");
-                        self.print_stored(there, task, ended)?;
                     }
                     code = if failed_there { exit_code::FAILED } else { code };
                     if tasks.is_empty() || (wanted.any && tasks.len() < asked) {
@@ -251,18 +289,8 @@ impl Desk<'_, '_> {
             };
             // An end never changes, so a stored end is as good as one from the host.
             let asked = tasks.len();
-            for task in std::mem::take(&mut tasks) {
-                let Some(ended) = there.stored(store, &task)? else {
-                    tasks.push(task);
-                    continue;
-                };
-                if !ended.outcome.class().is_success() {
-                    code = exit_code::FAILED;
-                }
-                if number(&task).is_none_or(|number| reported.insert(number)) {
-                    self.report_stored(&there.remote, &there.local(&task), &error);
-                    self.print_stored(there, &task, &ended)?;
-                }
+            if self.take_stored(store, there, &mut tasks, &mut reported, &error)? {
+                code = exit_code::FAILED;
             }
             if tasks.is_empty() || (wanted.any && tasks.len() < asked) {
                 return Ok(code);

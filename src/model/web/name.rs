@@ -139,6 +139,40 @@ pub(super) fn run_words(row: &HistoryRow) -> String {
     format!("#{} {outcome}{why}{after}, ended {}", row.taskid, stamp(row.endtime))
 }
 
+/// Draws the bar of a run, with a link to its task: its place and width in percent, and its height.
+fn bar(row: &HistoryRow, (x, width, high): (f64, f64, f64), to: &mut Html) {
+    let class = row.outcome.class();
+    put!(
+        to,
+        "<a href=/task/",
+        row.taskid,
+        "><title>",
+        Text(&run_words(row)),
+        "</title><rect class=hit x=",
+        Number(x),
+        "% width=",
+        Number(width),
+        "% height=",
+        Number(ABOVE + BARS),
+        " /><rect class=\"bar ",
+        Tone::of_class(class).class(),
+        "\" x=",
+        Number(x + width * 0.15),
+        "% y=",
+        Number(ABOVE + BARS - high),
+        " width=",
+        Number(width * 0.7),
+        "% height=",
+        Number(high),
+        " rx=2 />"
+    );
+    if let Some(mark) = mark(class) {
+        put!(to, "<text x=", Number(x + width / 2.0), "% y=", Number(ABOVE + BARS - high - 5.0));
+        put!(to, " text-anchor=middle class=", Tone::of_class(class).class(), ">", mark, "</text>");
+    }
+    put!(to, "</a>");
+}
+
 fn chart(name: &str, summary: &Summary, runs: &[&HistoryRow], now: i64, to: &mut Html) {
     let (Some(first), Some(last)) = (runs.first(), runs.last()) else { return };
     let longest = runs.iter().filter_map(|row| row.duration).fold(0.0, f64::max);
@@ -187,37 +221,8 @@ fn chart(name: &str, summary: &Summary, runs: &[&HistoryRow], now: i64, to: &mut
         put!(to, "<line class=grid x2=100% y1=", y, " y2=", y, " />");
     }
     for (place, row) in runs.iter().enumerate() {
-        let class = row.outcome.class();
-        let (x, high) = (width * (free + place) as f64, row.duration.map_or(0.0, height).max(2.0));
-        put!(
-            to,
-            "<a href=/task/",
-            row.taskid,
-            "><title>",
-            Text(&run_words(row)),
-            "</title><rect class=hit x=",
-            Number(x),
-            "% width=",
-            Number(width),
-            "% height=",
-            whole,
-            " /><rect class=\"bar ",
-            Tone::of_class(class).class(),
-            "\" x=",
-            Number(x + width * 0.15),
-            "% y=",
-            Number(ABOVE + BARS - high),
-            " width=",
-            Number(width * 0.7),
-            "% height=",
-            Number(high),
-            " rx=2 />"
-        );
-        if let Some(mark) = mark(class) {
-            put!(to, "<text x=", Number(x + width / 2.0), "% y=", Number(ABOVE + BARS - high - 5.0));
-            put!(to, " text-anchor=middle class=", Tone::of_class(class).class(), ">", mark, "</text>");
-        }
-        put!(to, "</a>");
+        let high = row.duration.map_or(0.0, height).max(2.0);
+        bar(row, (width * (free + place) as f64, width, high), to);
     }
     let mut above = f64::NEG_INFINITY;
     let mut labels = Html::default();
