@@ -18,37 +18,23 @@
 
 /// Pure decisions: what a task is, when it is silent, how it ended, what a line means.
 pub mod model {
+    pub use taskwatcher_core::model::*;
+
     pub mod activity;
-    pub mod ansi;
     pub mod client;
     pub mod config;
-    pub mod error;
-    pub mod export;
-    pub mod feedback;
     #[cfg(feature = "supervise")]
     pub mod http;
-    pub mod identity;
     pub mod jobs;
-    pub mod log;
     pub mod machine;
-    pub mod notify;
-    pub mod path;
     pub mod program;
     pub mod proxmox;
-    pub mod proxmox_access;
-    pub mod query;
-    pub mod reconcile;
     pub mod reload;
-    pub mod remote;
     pub mod run_tracker;
     pub mod shell;
     pub mod shim;
-    pub mod stats;
     pub mod suggest;
     pub mod sync;
-    pub mod task;
-    pub mod unsettled;
-    pub mod upid;
     pub mod watch;
     #[cfg(feature = "supervise")]
     pub mod web;
@@ -57,38 +43,27 @@ pub mod model {
 
 /// The outside world: each file owns one part of it.
 pub mod io {
-    pub mod account;
-    pub mod bell;
-    pub mod child;
+    pub use taskwatcher_core::io::*;
+
     pub mod conffile;
     pub mod connect;
     #[cfg(feature = "supervise")]
     pub mod editor;
-    pub mod feedfile;
     pub mod history;
     pub mod https;
     pub mod inbox;
-    pub mod limits;
     pub mod listener;
-    pub mod logread;
-    pub mod logtree;
     pub mod names;
     pub mod notify;
     pub mod parcel;
     pub mod pidfile;
-    pub mod process;
     pub mod proglog;
     pub mod progress;
     pub mod pty;
     pub mod rundir;
-    pub mod safe_open;
     pub mod secret;
-    pub mod spool;
     pub mod ssh;
-    pub mod store;
     pub mod streams;
-    pub mod sys;
-    pub mod tail;
     pub mod tasklog;
     pub mod terminal;
     pub mod timerfd;
@@ -96,12 +71,13 @@ pub mod io {
 
 /// What the programs do, as functions.
 pub mod app {
+    pub use taskwatcher_core::app::*;
+
     pub mod activation;
     #[cfg(feature = "supervise")]
     pub mod client;
     pub mod control;
     pub mod control_args;
-    pub mod db;
     pub mod engine;
     pub mod export;
     pub mod hearing;
@@ -111,12 +87,10 @@ pub mod app {
     pub mod output;
     pub mod parse;
     pub mod parse_args;
-    pub mod reconcile;
     pub mod reexec;
     pub mod remote;
     pub mod remote_verbs;
     pub mod rerun;
-    pub mod service;
     pub mod session;
     #[cfg(feature = "supervise")]
     pub mod shell;
@@ -128,10 +102,8 @@ pub mod app {
     pub mod supervise_args;
     pub mod supervised;
     pub mod time_expr;
-    pub(crate) mod tree;
     pub mod upkeep;
     pub mod usage;
-    pub mod wait;
     #[cfg(feature = "supervise")]
     pub mod web;
     pub mod worker;

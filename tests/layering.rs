@@ -1,6 +1,9 @@
 //! Checks the architecture: imports go bin → app → io → model, each crate has its owners, only the programs print
-//! and exit, and no files import each other in a circle (`layering/circles.rs`). The sources are read as text, so that code
-//! that the compiler would allow is also found.
+//! and exit, and no files import each other in a circle (`layering/circles.rs`); the crates depend on each other along the
+//! arrows alone (`layering/crates.rs`). The sources are read as text, so that code that the compiler would allow is also
+//! found.
+//!
+//! The crates share one tree of layers: `model/task.rs` is in one crate, and no other crate has a file of this name.
 //!
 //! Tests inside the sources (`#[cfg(test)]`) are exempt.
 
@@ -8,9 +11,11 @@
 
 #[path = "layering/circles.rs"]
 mod circles;
+#[path = "layering/crates.rs"]
+mod crates;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
@@ -283,7 +288,7 @@ fn module_of(file: &str) -> Vec<String> {
 fn resolve(path: &[String], module: &[String]) -> Vec<String> {
     let join = |start: &[String], rest: &[String]| [start, rest].concat();
     match path.first().map(String::as_str) {
-        Some("taskwatcher") => join(&module[..1], &path[1..]),
+        Some(name) if name == "taskwatcher" || name.starts_with("taskwatcher_") => join(&module[..1], &path[1..]),
         Some("self") => join(module, &path[1..]),
         Some("super") => {
             let up = path.iter().take_while(|part| *part == "super").count();
@@ -391,9 +396,32 @@ fn sources(folder: &str) -> BTreeMap<String, String> {
     found
 }
 
+/// Returns the folders of all packages, with the root package (an empty name) first.
+fn packages() -> Vec<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("crates");
+    let crates = fs::read_dir(root).unwrap().map(Result::unwrap).filter(|entry| entry.path().is_dir());
+    let mut names: Vec<String> =
+        crates.map(|entry| format!("crates/{}/", entry.file_name().to_str().unwrap())).collect();
+    names.sort();
+    names.insert(0, String::new());
+    names
+}
+
+/// Returns the sources of all packages, by their paths in `src`. The heads of the crates are `core/lib.rs` and so on.
+fn all_sources() -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    for package in packages() {
+        for (file, source) in sources(&format!("{package}src")) {
+            let file = if file == "lib.rs" { package.replace("crates/", "") + &file } else { file };
+            assert!(found.insert(file.clone(), source).is_none(), "two crates have a file {file}");
+        }
+    }
+    found
+}
+
 #[test]
 fn the_sources_follow_the_architecture() {
-    let sources = sources("src");
+    let sources = all_sources();
     for layer in LAYERS {
         assert!(sources.keys().any(|file| file.starts_with(&format!("{layer}/"))), "no file in {layer}");
     }
@@ -403,8 +431,8 @@ fn the_sources_follow_the_architecture() {
 
 #[test]
 fn every_file_is_in_a_layer() {
-    let all = sources("src");
-    for file in all.keys().filter(|file| *file != "lib.rs") {
+    let all = all_sources();
+    for file in all.keys().filter(|file| !file.ends_with("lib.rs")) {
         let parts: Vec<&str> = file.split('/').collect();
         assert!(LAYERS.contains(&parts[0]), "{file} is in no layer");
         // A file may have private parts one folder deeper.
@@ -416,7 +444,7 @@ fn every_file_is_in_a_layer() {
 
 #[test]
 fn no_lint_is_allowed_anywhere() {
-    for folder in ["src", "tests", "benches", "examples"] {
+    for folder in ["src", "crates", "tests", "benches", "examples"] {
         let found: Vec<String> = sources(folder).iter().flat_map(|(file, source)| allows(file, source)).collect();
         assert!(found.is_empty(), "\n{}", found.join("\n"));
     }
@@ -424,17 +452,23 @@ fn no_lint_is_allowed_anywhere() {
 
 #[test]
 fn every_dependency_has_owners() {
-    let manifest = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")).unwrap();
-    let section = manifest.split("\n[dependencies]\n").nth(1).unwrap().split("\n[").next().unwrap();
-    let named = section.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once(" = "));
-    let names: Vec<String> = named.map(|(name, _)| name.trim().replace('-', "_")).collect();
-    assert!(names.len() > 5, "{names:?}");
-    for name in &names {
+    let mut depended_on = BTreeSet::new();
+    for package in packages() {
+        let sources = sources(&format!("{package}src"));
+        for name in crates::dependencies(&package).iter().map(|name| name.replace('-', "_")) {
+            let used = |source: &String| paths(&tokens(source)).iter().any(|used| used.path[0] == name);
+            assert!(sources.values().any(used), "the package in {package:?} depends on {name} and does not use it");
+            depended_on.insert(name);
+        }
+    }
+    depended_on.retain(|name| !name.starts_with("taskwatcher_"));
+    assert!(depended_on.len() > 5, "{depended_on:?}");
+    for name in &depended_on {
         assert!(OWNERS.iter().any(|(owned, _)| owned == name), "{name} has no owner; add it to OWNERS");
     }
-    let sources = sources("src");
+    let sources = all_sources();
     for (name, owners) in OWNERS {
-        assert!(names.iter().any(|other| other == name), "{name} is owned and is no dependency");
+        assert!(depended_on.contains(*name), "{name} is owned and is no dependency");
         for owner in *owners {
             let used = |source: &String| paths(&tokens(source)).iter().any(|used| used.path[0] == *name);
             let found = sources.iter().any(|(file, source)| file.starts_with(owner) && used(source));
@@ -544,7 +578,7 @@ fn types(source: &str) -> Vec<String> {
 #[test]
 fn no_name_is_used_for_more_than_two_types() {
     let mut defined: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for (file, source) in sources("src") {
+    for (file, source) in all_sources() {
         for name in types(&source) {
             defined.entry(name).or_default().push(file.clone());
         }
@@ -605,7 +639,7 @@ fn looks_into_messages(file: &str, source: &str) -> Vec<String> {
 #[test]
 fn no_face_reads_messages_of_the_program() {
     let found: Vec<String> =
-        sources("src").iter().flat_map(|(file, source)| looks_into_messages(file, source)).collect();
+        all_sources().iter().flat_map(|(file, source)| looks_into_messages(file, source)).collect();
     assert!(found.is_empty(), "\n{}", found.join("\n"));
     for source in [
         "fn f(t: &str) -> bool { t.starts_with(\"it is no task yet\") }",
@@ -645,7 +679,7 @@ fn untyped_columns(source: &str) -> Vec<String> {
 
 #[test]
 fn columns_of_rows_have_types_and_are_read_once() {
-    let sources = sources("src");
+    let sources = all_sources();
     assert_eq!(untyped_columns(&sources["model/task/row.rs"]), [""; 0]);
     let row = "pub struct Task { pub upid: Option<String>, pub outcome: String, pub name: String, pub id: i64 }";
     assert_eq!(untyped_columns(row), ["upid", "outcome"]);
@@ -684,7 +718,7 @@ fn waits_on_the_runtime(file: &str, source: &str) -> Vec<String> {
 #[test]
 fn the_supervisor_neither_opens_databases_nor_reads_logs_on_its_thread() {
     let found: Vec<String> =
-        sources("src").iter().flat_map(|(file, source)| waits_on_the_runtime(file, source)).collect();
+        all_sources().iter().flat_map(|(file, source)| waits_on_the_runtime(file, source)).collect();
     assert!(found.is_empty(), "\n{}", found.join("\n"));
     for source in ["fn f(p: &Path) { Tasks::open(p, LOCK); }", "fn f(p: &Path) { let log = tail::open(p); }"] {
         assert_eq!(waits_on_the_runtime("app/supervise/requests.rs", source).len(), 1, "{source}");

@@ -4,7 +4,7 @@ use std::{collections::HashSet, ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{
     Args, CommandFactory, Parser, Subcommand, ValueEnum,
-    builder::PossibleValue,
+    builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
     error::{ContextKind, ContextValue},
 };
 use clap_complete::{Shell, generate};
@@ -154,10 +154,10 @@ pub struct List {
     #[arg(long)]
     pub all: bool,
     /// With --all: list only ended tasks with these outcomes: ok, warnings, error, unknown
-    #[arg(long, value_name = "OUTCOME", value_delimiter = ',', ignore_case = true, requires = "all")]
+    #[arg(long, value_name = "OUTCOME", value_delimiter = ',', ignore_case = true, requires = "all", value_parser = one_of(&Class::ALL, Class::as_str))]
     pub outcome: Vec<Class>,
     /// List only live tasks with these statuses: reserved, running, silent, stalled, stopping, orphaned
-    #[arg(long, value_name = "STATUS", value_delimiter = ',', ignore_case = true)]
+    #[arg(long, value_name = "STATUS", value_delimiter = ',', ignore_case = true, value_parser = one_of(&Status::ALL, Status::as_str))]
     pub status: Vec<Status>,
     /// Print one JSON object per line
     #[arg(long)]
@@ -218,7 +218,7 @@ pub struct History {
     #[arg(long, visible_alias = "taskname", allow_hyphen_values = true)]
     pub name: Option<String>,
     /// List only tasks with these outcomes: ok, warnings, error, unknown
-    #[arg(long, value_name = "OUTCOME", value_delimiter = ',', ignore_case = true)]
+    #[arg(long, value_name = "OUTCOME", value_delimiter = ',', ignore_case = true, value_parser = one_of(&Class::ALL, Class::as_str))]
     pub outcome: Vec<Class>,
     /// List only tasks that ended (with --remote or --all-remotes: started) at this time or later (a date, 2h,
     /// yesterday)
@@ -772,24 +772,15 @@ fn behind_words(script: &str, case: &str, more: &str) -> String {
     }
 }
 
-impl ValueEnum for Status {
-    fn value_variants<'a>() -> &'a [Status] {
-        &Status::ALL
-    }
-
-    fn to_possible_value(&self) -> Option<PossibleValue> {
-        Some(PossibleValue::new(self.as_str()))
-    }
-}
-
-impl ValueEnum for Class {
-    fn value_variants<'a>() -> &'a [Class] {
-        &Class::ALL
-    }
-
-    fn to_possible_value(&self) -> Option<PossibleValue> {
-        Some(PossibleValue::new(self.as_str()))
-    }
+/// Returns what parses one of these values by its name.
+fn one_of<T: Copy + Send + Sync + 'static>(
+    all: &'static [T],
+    name: fn(T) -> &'static str,
+) -> impl TypedValueParser<Value = T> {
+    let names = PossibleValuesParser::new(all.iter().map(|value| PossibleValue::new(name(*value))));
+    names.try_map(move |given| {
+        all.iter().copied().find(|value| name(*value).eq_ignore_ascii_case(&given)).ok_or("no such value")
+    })
 }
 
 /// Moves the first verb that is written with dashes to the front, without its dashes. As in taskwatcher 1.7

@@ -259,7 +259,7 @@ fn every_page_is_in_the_table_of_contents_once() {
 
 /// Returns the files and folders of this repository that a page names in code.
 fn named_paths(page: &str) -> Vec<&str> {
-    let folders = ["src/", "tests/", "examples/", "benches/", "scripts/", "docs/"];
+    let folders = ["src/", "crates/", "tests/", "examples/", "benches/", "scripts/", "docs/"];
     let code = page.split('`').skip(1).step_by(2);
     code.filter(|code| folders.iter().any(|folder| code.starts_with(folder)) && !code.contains(' ')).collect()
 }
@@ -290,7 +290,7 @@ fn sources(folder: &str) -> String {
 #[test]
 fn the_reference_describes_every_environment_variable_of_its_own() {
     let page = file("docs/reference/environment.md");
-    let text = sources("src");
+    let text = sources("src") + &sources("crates");
     let quoted = text.split('"').filter(|part| part.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_'));
     let own =
         |name: &&str| ["TASKWATCHER_", "TASKMASTER_", "SUPERVISOR_"].iter().any(|family| name.starts_with(family));

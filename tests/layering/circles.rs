@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Token, Used, module_of, paths, reads, resolve, sources, tokens, without_tests};
+use super::{Token, Used, all_sources, module_of, paths, reads, resolve, tokens, without_tests};
 
 /// Imports from one file to another: for each pair, the names.
 type Imports = BTreeMap<(String, String), BTreeSet<String>>;
@@ -182,14 +182,14 @@ fn of_subjects(imports: &Imports) -> Imports {
 
 #[test]
 fn no_subjects_import_each_other_in_a_circle() {
-    let imports = of_subjects(&imports(&sources("src")));
+    let imports = of_subjects(&imports(&all_sources()));
     let found: Vec<String> = circles(&imports).iter().map(|circle| shown(circle, &imports)).collect();
     assert!(found.is_empty(), "\n{}", found.join("\n"));
 }
 
 #[test]
 fn no_files_import_each_other_in_a_circle() {
-    let imports = imports(&sources("src"));
+    let imports = imports(&all_sources());
     let found: Vec<String> = circles(&imports).iter().map(|circle| shown(circle, &imports)).collect();
     assert!(found.is_empty(), "\n{}", found.join("\n"));
 }
@@ -254,6 +254,7 @@ fn imports_lead_to_the_file_that_defines_the_name() {
         ("use crate::io::w; fn f() { w::P }", "app/b.rs -> io/w.rs: \napp/b.rs -> io/w/part.rs: P"),
         ("fn f() { crate::io::w::P::new() }", "app/b.rs -> io/w/part.rs: P"),
         ("use taskwatcher::io::w::P;", "app/b.rs -> io/w/part.rs: P"),
+        ("use taskwatcher_core::io::w::P;", "app/b.rs -> io/w/part.rs: P"),
     ] {
         let expected: Vec<&str> = expected.split('\n').chain([own]).collect();
         assert_eq!(of(source), expected, "{source}");

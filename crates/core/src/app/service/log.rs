@@ -68,7 +68,7 @@ impl LogError {
 
 /// What a row says of the log of its task.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::app) struct TaskLogRef<'r> {
+pub struct TaskLogRef<'r> {
     /// Number of the task.
     id: i64,
     upid: Option<&'r Stored<Upid>>,
@@ -92,7 +92,7 @@ impl TaskLogRef<'_> {
     /// Returns the path of the log: in the folder of logs, under the name made from the task's number and UPID. For a copy
     /// of a database the path in the row is used, in the folder of the original, but only if it has the name of this
     /// task's log and the copy belongs to the current user. No other file is read because a row names it.
-    pub(in crate::app) fn path(self, db: &Path) -> Option<PathBuf> {
+    pub fn path(self, db: &Path) -> Option<PathBuf> {
         let row = Path::new(self.column?);
         let upid = self.upid?.value()?.as_str();
         let usual = store::log_file(db, self.id, upid);
@@ -112,7 +112,7 @@ pub fn why_none(status: Option<Status>) -> &'static str {
 }
 
 /// Returns the last lines of output of a task, safe for a terminal and without times. Empty if the log cannot be read.
-pub(in crate::app) fn last_lines<'r>(db: &Path, log: impl Into<TaskLogRef<'r>>, count: usize) -> Vec<String> {
+pub fn last_lines<'r>(db: &Path, log: impl Into<TaskLogRef<'r>>, count: usize) -> Vec<String> {
     let path = log.into().path(db);
     let read = || -> Option<Vec<String>> {
         let reader = LogReader::open(path.as_deref()?).ok()?;
@@ -197,7 +197,7 @@ pub enum LogExtent {
 ///
 /// # Errors
 /// [`LogError::None`]
-pub(in crate::app) fn log_of(found: Found, db: &Path) -> Result<FoundLog, LogError> {
+pub fn log_of(found: Found, db: &Path) -> Result<FoundLog, LogError> {
     let none = |id, status| LogError::None(id, why_none(status));
     match found {
         Found::Live(live) => {

@@ -50,7 +50,7 @@ pub use self::kill::{EndError, KillError, KillOptions, KillReport, Killed, Repor
 pub use self::list::{Recent, TaskFilter, TaskList};
 pub use self::log::TaskRow;
 pub use self::log::{FoundLog, LogError, LogExtent, LogWatch, plain_line, why_none};
-pub(super) use self::log::{TaskLogRef, last_lines, log_of};
+pub use self::log::{TaskLogRef, last_lines, log_of};
 pub use self::reserve::{Reservation, Reserved};
 pub use self::snapshot::Snapshot;
 pub use self::supervision::{NotAsked, Supervision};
@@ -127,12 +127,12 @@ impl ServiceError {
 }
 
 /// Returns what makes a [`ServiceError`] of a failed system call.
-pub(super) fn system(doing: &'static str) -> impl Fn(io::Error) -> ServiceError {
+pub fn system(doing: &'static str) -> impl Fn(io::Error) -> ServiceError {
     move |error| ServiceError::System(doing, error)
 }
 
 /// Converts a duration to seconds, for comparisons with unix seconds.
-pub(super) fn whole_seconds(length: Duration) -> i64 {
+pub fn whole_seconds(length: Duration) -> i64 {
     i64::try_from(length.as_secs()).unwrap_or(i64::MAX)
 }
 
@@ -163,7 +163,7 @@ impl Tasks {
     }
 
     /// Returns the store, for what is not a call of the service: tasks of other hosts, and records of the supervisor.
-    pub(super) fn store(&mut self) -> &mut Store {
+    pub fn store(&mut self) -> &mut Store {
         &mut self.store
     }
 }

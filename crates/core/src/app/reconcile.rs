@@ -32,7 +32,7 @@ use crate::{
 };
 
 /// Number of tasks above which more threads are worth their cost.
-pub(super) const MANY: usize = 250;
+pub const MANY: usize = 250;
 
 /// A live task, in its true state.
 #[derive(Clone, Debug)]
