@@ -86,7 +86,7 @@ fn a_phase_advances_the_run_by_one_step() {
     let by_itself = End::ByItself(Exit::Code(3));
     let gone = vec![RunStep::Feed(Event::GroupGone)];
     let refused = "command not found: x";
-    let rows: Vec<(&str, Progress, u32, Phase, Vec<RunStep>, Progress, bool)> = vec![
+    let rows = vec![
         ("a start in progress", Nothing, 0, Phase::Starting, vec![], Nothing, false),
         ("an old state after the start", Started, 0, Phase::Starting, vec![], Started, false),
         ("an old state after the end", Ended, 0, Phase::Starting, vec![], Ended, false),
@@ -183,7 +183,7 @@ fn the_end_of_a_shim_ends_a_start_and_orphans_a_command() {
     let orphaned = || vec![RunStep::Orphaned(COMMAND), RunStep::WatchCommand];
     let group = || vec![RunStep::WatchGroup];
     let killed = || vec![RunStep::CleanGroup, RunStep::WatchGroup];
-    let rows: Vec<(&str, Progress, Life, &str, bool, Vec<RunStep>, Progress, bool)> = vec![
+    let rows = vec![
         ("before the exec", Nothing, Life::Gone, "", false, lost(""), Ended, false),
         (
             "killed before the exec",
@@ -278,7 +278,7 @@ fn the_shim_is_watched_while_it_lives_then_the_command_then_the_group() {
 #[test]
 fn runs_of_an_earlier_supervisor_are_sorted() {
     use Life::{Alive, Gone, Unknown};
-    let rows: Vec<(&str, Phase, bool, Life, Life, bool, Sorted)> = vec![
+    let rows = vec![
         ("a start", Phase::Starting, true, Alive, Gone, true, Sorted::Wait),
         ("a start that cannot be looked at", Phase::Starting, true, Unknown, Gone, true, Sorted::Wait),
         ("a slow start", Phase::Starting, true, Alive, Gone, false, Sorted::Live),
@@ -305,7 +305,7 @@ fn what_is_left_of_an_earlier_run_depends_on_its_processes() {
     let nothing = |remove, missed| Remains::Nothing { remove, missed };
     let group = |missed| Remains::Group { command: COMMAND, missed };
     let live = |command| Remains::Run { command };
-    let rows: Vec<(&str, Phase, Life, Life, Remains)> = vec![
+    let rows = vec![
         ("a start", Phase::Starting, Alive, Gone, live(None)),
         ("a start that cannot be looked at", Phase::Starting, Unknown, Gone, live(None)),
         ("a start without its shim", Phase::Starting, Gone, Gone, nothing(true, true)),
